@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+// forebay.h - the public interface of libforebay: messages on named channels in shared memory.
+//
+// A *layer* is a set of channels that lives in shared memory under a name. Any process of the
+// same user (or of the layer's group) may attach to it, send messages and receive them; no broker
+// runs. Message formats are those of the Channels message standards; channel/README.md documents
+// the representation in memory, the limits, and the extensions.
+//
+// Rules that hold for the whole interface:
+//  - An attachment (struct forebay) and all that comes from it belong to one thread of one
+//    process. A thread that wants its own opens its own. A child of fork() must not use its
+//    parent's attachment: every call on it returns -ESTALE there, and forebay_close() only frees.
+//  - Functions that can fail return 0, a negative errno for a failure of the environment, or one
+//    of the positive outcomes below, which a caller is expected to handle.
+//  - Nothing here prints, exits, installs a signal handler or starts a thread.
+//  - Progress: send and receive are lock-free; another process that is killed or stopped at any
+//    instruction can't block them. Only calls with a time-out sleep.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FOREBAY_API __attribute__((visibility("default")))
+
+#define FOREBAY_VERSION "0.1.0"
+
+// Limits of the message standards.
+#define FOREBAY_NAME_MAX    200     // a channel's or group's name: 1-200 printable ASCII characters
+#define FOREBAY_NAME_SIZE   201     // a buffer for one, with its NUL
+#define FOREBAY_MESSAGE_MAX 1048576 // octets of one message, encoded as one JSON object
+#define FOREBAY_DEPTH_MAX   64      // nesting of objects and lists in a message
+
+// What send, receive and the builders can answer besides 0 and a negative errno.
+enum forebay_outcome {
+	FOREBAY_OK = 0,
+	FOREBAY_FULL = 1,    // the channel holds its capacity of messages: try later, or shed load
+	FOREBAY_TIMEOUT = 2, // nothing arrived (no room came) within the time given, which may be 0
+	FOREBAY_GONE = 3,    // the reply channel's connection has ended: nobody will ever read it
+	FOREBAY_TOO_LARGE = 4,   // the message, encoded, exceeds FOREBAY_MESSAGE_MAX
+	FOREBAY_BAD_NAME = 5,    // not a channel name, or a reply channel this layer never made
+	FOREBAY_BAD_MESSAGE = 6, // not a JSON object, invalid UTF-8, nested too deep, keys missing
+	FOREBAY_NO_MEMORY = 7,   // the layer's message blocks are all in use
+	FOREBAY_NO_CHANNEL = 8,  // the layer's channel table (or reply channel table) is full
+};
+
+struct forebay;         // an attachment to a layer
+struct forebay_message; // a message: being built, or received
+
+// ---------------------------------------------------------------------------------------------
+// Layer
+// ---------------------------------------------------------------------------------------------
+
+// How a layer is made; all are ignored by who attaches to one that exists. Zero means default.
+struct forebay_options {
+	uint64_t size;           // octets of shared memory in all; default 48 MiB, least 4 MiB
+	uint32_t channels;       // named channels that can exist at a time; default 1024
+	uint32_t reply_channels; // reply channels that can exist at a time; default 65536
+	uint32_t capacity;       // messages a channel holds; default 100
+	uint32_t expiry;         // seconds after which an unread message is dropped; default 60
+	const char *
+	        capacities; // per pattern: "http.request=1000,http.response!*=10"; first match wins
+	const char *group;  // name of the group that may attach too (mode 0770); default none
+	const char *role;   // what this process is, for `forebay stat`; at most 15 characters
+	bool must_exist;    // don't create the layer: -ENOENT if there is none
+};
+
+// Attaches to the layer NAME (letters, digits, '.', '_' and '-', at most 64), making it first if
+// nobody has. NAME may be NULL: then $FOREBAY_LAYER, or "default". OPTIONS may be NULL.
+// The layer lives in ${FOREBAY_DIR:-/dev/shm}/forebay.NAME/. On failure returns a negative errno
+// (-EINVAL a bad name or option, -ENOSPC no room in the file system, -EPROTO another layout or a
+// damaged file, -EACCES, -EUSERS no process slot left, ...) and forebay_error() says it in a sentence.
+FOREBAY_API int forebay_open(
+        const char *name, const struct forebay_options *options, struct forebay **layer);
+
+// Detaches. Reply channels opened here are gone, messages received here and not freed are lost.
+// Messages sent from here stay. Accepts NULL. The layer itself stays until forebay_remove().
+FOREBAY_API void forebay_close(struct forebay *layer);
+
+// Removes the files of the layer NAME. Processes attached keep what they have mapped, but nobody
+// new will meet them. Returns 0 or a negative errno.
+FOREBAY_API int forebay_remove(const char *name);
+
+// The sentence that goes with this thread's last failed forebay_open() or forebay_remove():
+// file, reason, remedy. Never NULL.
+FOREBAY_API const char *forebay_error(void);
+
+// A short English text for any return value of this interface. Never NULL.
+FOREBAY_API const char *forebay_strerror(int result);
+
+FOREBAY_API const char *forebay_layer_name(const struct forebay *layer);
+
+// Drops every message waiting in the channel CHANNEL, or in every channel if it is NULL.
+// Returns 0 and the number dropped in *COUNT (may be NULL).
+FOREBAY_API int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count);
+
+// Frees what processes that have died left behind: blocks, zones, reply channels, waiter bits.
+// Whoever meets a dead process does this by itself; a supervisor calls it as soon as it learns of
+// a death, so that senders get FOREBAY_GONE at once. Returns how many dead processes it cleared.
+FOREBAY_API int forebay_reap(struct forebay *layer);
+
+// ---------------------------------------------------------------------------------------------
+// Building a message
+// ---------------------------------------------------------------------------------------------
+
+// A new, empty message. Costs no malloc in the steady state: freed messages are reused.
+// Returns NULL only when the heap is exhausted. Free it with forebay_message_free().
+FOREBAY_API struct forebay_message *forebay_message_new(struct forebay *layer);
+
+// Ends a message, built or received. A received message's memory goes back to the layer, and its
+// reply channel's sender gets its credit back. Accepts NULL.
+FOREBAY_API void forebay_message_free(struct forebay_message *message);
+
+// Empties a message that was built here, for reuse.
+FOREBAY_API void forebay_message_reset(struct forebay_message *message);
+
+// These append one key and its value to the innermost open object (KEY NULL-terminated), or one
+// value to the innermost open list (KEY NULL). A string is LENGTH octets of UTF-8; put_text()
+// takes a NUL-terminated one; put_latin1() takes ISO 8859-1 and converts it.
+// An error (invalid UTF-8, a key missing, nesting) sticks: forebay_send() will return it, so the
+// result of each single put need not be checked.
+FOREBAY_API int forebay_put_string(
+        struct forebay_message *message, const char *key, const char *string, size_t length);
+FOREBAY_API int forebay_put_text(
+        struct forebay_message *message, const char *key, const char *text);
+FOREBAY_API int forebay_put_latin1(
+        struct forebay_message *message, const char *key, const char *string, size_t length);
+FOREBAY_API int forebay_put_integer(
+        struct forebay_message *message, const char *key, int64_t integer);
+FOREBAY_API int forebay_put_boolean(struct forebay_message *message, const char *key, bool boolean);
+FOREBAY_API int forebay_put_null(struct forebay_message *message, const char *key);
+FOREBAY_API int forebay_begin_object(struct forebay_message *message, const char *key);
+FOREBAY_API int forebay_begin_list(struct forebay_message *message, const char *key);
+FOREBAY_API int forebay_end(struct forebay_message *message); // of the innermost object or list
+// A key that is not NUL-terminated.
+FOREBAY_API int forebay_put_key(struct forebay_message *message, const char *key, size_t length);
+
+// What the content segment is. FOREBAY_BODY may be or'ed in: then it stands for the key `body`
+// (the raw body of an http.request) instead of `content`.
+enum forebay_content {
+	FOREBAY_NO_CONTENT = 0,
+	FOREBAY_TEXT = 1,   // UTF-8
+	FOREBAY_BINARY = 2, // any octets
+	FOREBAY_BODY = 4,
+};
+
+// Sets the content: LENGTH octets at DATA, which are *not* copied: they must stay as they are until
+// the message has been sent or reset. Text must be UTF-8 (checked by send). It is not put into the
+// JSON: the receiver gets these octets.
+FOREBAY_API void forebay_set_content(
+        struct forebay_message *message, const void *data, size_t length, unsigned kind);
+
+// Sets the whole message from one JSON object, as `forebay send` takes it: the string `content` (or
+// `body`) becomes the content segment, decoded from base64 if `binary` is true. On
+// FOREBAY_BAD_MESSAGE, *ERROR (if not NULL) is a static text.
+FOREBAY_API int forebay_message_from_json(
+        struct forebay_message *message, const char *json, size_t length, const char **error);
+
+// ---------------------------------------------------------------------------------------------
+// Reading a message
+// ---------------------------------------------------------------------------------------------
+
+enum forebay_type {
+	FOREBAY_TYPE_NULL,
+	FOREBAY_TYPE_BOOLEAN,
+	FOREBAY_TYPE_INTEGER,
+	FOREBAY_TYPE_NUMBER,
+	FOREBAY_TYPE_STRING,
+	FOREBAY_TYPE_LIST,
+	FOREBAY_TYPE_OBJECT,
+};
+
+// One JSON value of a received message; owned by it. Strings and keys are UTF-8, NUL-terminated,
+// and may contain NULs of their own (see `length`).
+struct forebay_value {
+	enum forebay_type type;
+	uint32_t key_length;
+	const char *key;                   // in an object; else NULL
+	const char *string;                // of a string, or the text of a number
+	size_t length;                     // octets of string; members of a list or object
+	int64_t integer;                   // of an integer; 0 or 1 of a boolean
+	const struct forebay_value *child; // first member of a list or object, or NULL
+	const struct forebay_value *next;  // next member of the same list or object, or NULL
+};
+
+// The envelope as an object, parsed at the first call; NULL if it isn't a JSON object or breaks
+// a limit. (Through this library only well-formed ones can be sent, but a process that can write
+// the segment can write anything.)
+FOREBAY_API const struct forebay_value *forebay_message_root(struct forebay_message *message);
+
+// The member KEY of OBJECT (the last, if there are several), or NULL; OBJECT may be NULL.
+FOREBAY_API const struct forebay_value *forebay_get(
+        const struct forebay_value *object, const char *key);
+
+// The same on a message's root, for the usual cases: the string KEY with its length (LENGTH may be
+// NULL), or NULL if absent or no string; an integer or boolean, or the default given.
+FOREBAY_API const char *forebay_get_string(
+        struct forebay_message *message, const char *key, size_t *length);
+FOREBAY_API int64_t forebay_get_integer(
+        struct forebay_message *message, const char *key, int64_t otherwise);
+FOREBAY_API bool forebay_get_boolean(
+        struct forebay_message *message, const char *key, bool otherwise);
+
+// The channel the message was received from (for a reply channel its whole name).
+FOREBAY_API const char *forebay_message_channel(const struct forebay_message *message);
+
+// Its `reply_channel`, or NULL.
+FOREBAY_API const char *forebay_message_reply_channel(struct forebay_message *message);
+
+// What was given as OWNER to forebay_reply_open(); NULL for a message from any other channel.
+FOREBAY_API void *forebay_message_owner(const struct forebay_message *message);
+
+// The envelope as JSON text, without the content: LENGTH octets, not NUL-terminated.
+FOREBAY_API const char *forebay_message_envelope(struct forebay_message *message, size_t *length);
+
+// The content, contiguous, valid until the message is freed; *LENGTH is 0 and the result not NULL
+// for empty content. KIND (may be NULL) gets FOREBAY_TEXT etc. NULL if there is none, or when the
+// heap is exhausted. Up to about 64 KiB this is the shared memory itself, above it a private copy.
+FOREBAY_API const void *forebay_message_content(
+        struct forebay_message *message, size_t *length, unsigned *kind);
+
+// The same without ever copying: fills at most MAX entries of IOV and returns how many the content
+// needs (at most FOREBAY_CONTENT_IOV).
+struct iovec;
+#define FOREBAY_CONTENT_IOV 20
+FOREBAY_API int forebay_message_content_iov(
+        struct forebay_message *message, struct iovec *iov, int max);
+
+// The whole message as one JSON object (text content as a string, binary as base64 with
+// "binary": true), NUL-terminated, owned by the message. NULL if it is malformed or the heap exhausted.
+FOREBAY_API const char *forebay_message_json(struct forebay_message *message, size_t *length);
+
+// Milliseconds since the message was sent.
+FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
+
+// ---------------------------------------------------------------------------------------------
+// Sending and receiving
+// ---------------------------------------------------------------------------------------------
+
+// Sends a copy of MESSAGE, which stays the caller's, to CHANNEL, waiting at most TIMEOUT
+// milliseconds for room (0: not at all; -1: as long as it takes). FIFO per sender, at most once, to one receiver.
+// Returns 0, FOREBAY_FULL (TIMEOUT 0), FOREBAY_TIMEOUT, FOREBAY_GONE, FOREBAY_TOO_LARGE, FOREBAY_BAD_NAME,
+// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL or -ESTALE; the message is then not sent.
+// After FOREBAY_FULL, forebay_fd() becomes readable when room may have come.
+// One system call at most, and only when the receiver is asleep.
+FOREBAY_API int forebay_send(
+        struct forebay *layer, const char *channel, struct forebay_message *message, int timeout);
+
+// Adds CHANNEL to (removes it from) the channels this attachment receives from. Makes the channel
+// if it is new. Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL, FOREBAY_GONE (a one-reader channel,
+// such as a body_channel, that has ended) or a negative errno. Listening twice is once.
+FOREBAY_API int forebay_listen(struct forebay *layer, const char *channel);
+FOREBAY_API int forebay_ignore(struct forebay *layer, const char *channel);
+
+// Receives the next message from any of the channels listened to, taking them in turn, so that a
+// busy one can't starve a quiet one; waits at most TIMEOUT milliseconds (0: not at all; -1: for ever).
+// Returns 0 and the message (to be freed), FOREBAY_TIMEOUT, -EINTR after a signal handler ran, or -ESTALE.
+FOREBAY_API int forebay_receive(
+        struct forebay *layer, int timeout, struct forebay_message **message);
+
+// A descriptor for event loops: after forebay_receive() with TIMEOUT 0 answered FOREBAY_TIMEOUT, it
+// becomes readable as soon as a message may have arrived. Then call forebay_receive() with TIMEOUT 0
+// until it answers FOREBAY_TIMEOUT again. Don't read from it. It stays valid until forebay_close().
+// Use a time-out of about 100 ms in the loop if a sender might be killed between publishing a message
+// and waking its receiver. Returns the descriptor or a negative errno.
+FOREBAY_API int forebay_fd(struct forebay *layer);
+
+// ---------------------------------------------------------------------------------------------
+// Reply channels: process-local channels that are cheap to make, one per request or connection
+// ---------------------------------------------------------------------------------------------
+
+// Opens a reply channel, "PREFIX!" and 16 hexadecimal digits, received by this attachment only (no
+// forebay_listen() needed); its capacity is the window: how many messages may be on their way or
+// unfreed at a time (default: as the layer's patterns say for "PREFIX!*"; 0 here means that).
+// OWNER comes back from forebay_message_owner(). Writes the name to NAME.
+// Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL or a negative errno. O(1), no system call, no malloc.
+FOREBAY_API int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window,
+        void *owner, char name[FOREBAY_NAME_SIZE]);
+
+// Ends it: from now on senders get FOREBAY_GONE, what was under way is dropped and counted, and
+// nothing sent to NAME can ever reach a later reply channel. NAME as forebay_reply_open() gave it.
+FOREBAY_API int forebay_reply_close(struct forebay *layer, const char *name);
+
+// One-reader channels made for one transfer (such as body_channel): makes a channel of its own with
+// a name that was never used before, "PREFIX?" and 16 hexadecimal digits. Whoever is told the name may
+// send to it or listen to it; only its maker ends it (or the reaper, when the maker has died).
+// Returns as forebay_reply_open().
+FOREBAY_API int forebay_stream_open(
+        struct forebay *layer, const char *prefix, char name[FOREBAY_NAME_SIZE]);
+// Ends it, dropping what nobody has received; its listener gets FOREBAY_GONE or nothing more.
+FOREBAY_API int forebay_stream_close(struct forebay *layer, const char *name);
+
+// ---------------------------------------------------------------------------------------------
+// Statistics
+// ---------------------------------------------------------------------------------------------
+
+// Why messages did not arrive. Counted over the life of the layer, never decreasing.
+enum forebay_counter {
+	FOREBAY_COUNT_SENT,       // messages sent
+	FOREBAY_COUNT_RECEIVED,   // messages received
+	FOREBAY_COUNT_FULL,       // sends refused: channel full
+	FOREBAY_COUNT_GONE,       // sends refused, or messages dropped: reply channel ended
+	FOREBAY_COUNT_EXPIRED,    // messages dropped: unread for too long
+	FOREBAY_COUNT_TOO_LARGE,  // sends refused
+	FOREBAY_COUNT_BAD,        // sends refused, or messages dropped: malformed
+	FOREBAY_COUNT_NO_MEMORY,  // sends refused
+	FOREBAY_COUNT_NO_CHANNEL, // sends refused
+	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush
+	FOREBAY_COUNT_LOST,       // messages lost with a process that died holding them
+	FOREBAY_COUNT_WAKEUPS,    // system calls made to wake a receiver
+	FOREBAY_COUNTERS
+};
+FOREBAY_API const char *forebay_counter_name(
+        enum forebay_counter counter); // "sent", "too_large", ...
+
+struct forebay_channel_stat {
+	const char *name;
+	uint32_t capacity;
+	uint64_t sent, received; // over the channel's life
+	uint64_t pending;        // waiting now
+	uint64_t full;           // sends refused
+	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none
+	uint32_t listeners;      // processes that listen
+};
+
+struct forebay_process_stat {
+	uint32_t slot;
+	int32_t pid;
+	const char *role;
+	bool alive;
+	uint64_t counters[FOREBAY_COUNTERS]; // since the slot was first used
+};
+
+struct forebay_layer_stat {
+	uint64_t counters[FOREBAY_COUNTERS];
+	uint64_t size; // octets of shared memory
+	uint32_t channels, channels_max;
+	uint32_t reply_channels_max;
+	uint32_t processes, processes_max;
+	struct {
+		uint32_t size, total, used; // octets of a block, blocks, blocks in use
+	} blocks[3];
+};
+
+// Snapshots; reading them takes no lock and disturbs nobody. The callbacks get structs that are
+// valid during the call. A callback that returns other than 0 ends the walk, which returns that.
+FOREBAY_API int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat);
+FOREBAY_API int forebay_stat_channels(struct forebay *layer,
+        int (*each)(const struct forebay_channel_stat *stat, void *context), void *context);
+FOREBAY_API int forebay_stat_processes(struct forebay *layer,
+        int (*each)(const struct forebay_process_stat *stat, void *context), void *context);
+
+#ifdef __cplusplus
+}
+#endif

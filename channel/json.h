@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// json.h - messages to and from JSON text, over yajl: a writer that appends (json_writer.c), a
+// reader that builds the values of forebay.h (json_reader.c), and lengths (json_string.c).
+//
+// Both are meant to be kept: after the first few messages neither calls malloc. What they let
+// through is stricter than yajl: UTF-8 without overlong forms, surrogates or code points above
+// U+10FFFF, no escaped lone surrogate, at most FOREBAY_DEPTH_MAX levels, and an object at the root.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <yajl/yajl_gen.h>
+
+#include "channel/forebay.h"
+
+// ---------------------------------------------------------------------------------------------
+// Writer
+// ---------------------------------------------------------------------------------------------
+
+// Writes one JSON object of at most FOREBAY_MESSAGE_MAX octets. The root object is open from the
+// start (it is depth 1) and closed by finish.
+//
+// The first error sticks: every later call returns it and appends nothing, and so does finish.
+// Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in
+// an object, a key without a value, an end too many or too few, a put after finish),
+// FOREBAY_TOO_LARGE and -ENOMEM.
+struct channel_json_writer {
+	yajl_gen gen;
+	char *json; // the text so far; kept between messages
+	size_t length, size;
+	char *utf8; // where put_latin1 converts to; kept between messages
+	size_t utf8_size;
+	int error;
+	unsigned depth; // containers open, the root among them
+	uint64_t lists; // bit N: the container at depth N + 1 is a list
+	bool keyed;     // a key was put and waits for its value
+	bool finished;
+};
+
+// Returns 0 or -ENOMEM. The writer must stay at its address until fini.
+int channel_json_writer_init(struct channel_json_writer *writer);
+void channel_json_writer_fini(struct channel_json_writer *writer); // accepts a zeroed one
+// Starts the next message; buffers stay, unless an exceptionally large message made them grow.
+void channel_json_writer_reset(struct channel_json_writer *writer);
+
+// A key must be followed by its value: a put without key, or a begin.
+int channel_json_writer_put_key(
+        struct channel_json_writer *writer, const char *key, size_t length); // UTF-8
+int channel_json_writer_put_string(
+        struct channel_json_writer *writer, const char *string, size_t length); // UTF-8
+int channel_json_writer_put_latin1(
+        struct channel_json_writer *writer, const char *string, size_t length);
+int channel_json_writer_put_integer(struct channel_json_writer *writer, int64_t integer);
+int channel_json_writer_put_boolean(struct channel_json_writer *writer, bool boolean);
+int channel_json_writer_put_null(struct channel_json_writer *writer);
+int channel_json_writer_begin_object(struct channel_json_writer *writer);
+int channel_json_writer_begin_list(struct channel_json_writer *writer);
+int channel_json_writer_end(struct channel_json_writer *writer); // never of the root
+// VALUE with all that is below it, without its key. It must come from a reader (numbers are
+// written as they were read).
+int channel_json_writer_put_value(
+        struct channel_json_writer *writer, const struct forebay_value *value);
+
+// Closes the root. On 0, *JSON is NUL-terminated and, like *LENGTH, good until the next reset.
+// A second call gives the same again.
+int channel_json_writer_finish(
+        struct channel_json_writer *writer, const char **json, size_t *length);
+
+// ---------------------------------------------------------------------------------------------
+// Reader
+// ---------------------------------------------------------------------------------------------
+
+// The most memory a reader takes, whatever the text of FOREBAY_MESSAGE_MAX octets: a value can be as
+// short as two octets (`0,`) and costs sizeof(struct forebay_value), which makes 28 MiB; yajl's own
+// buffers are at most twice the text. After such a text the reader gives it back.
+#define CHANNEL_JSON_READER_MAX (32u << 20)
+
+struct channel_json_chunk;
+
+struct channel_json_reader {
+	struct channel_json_chunk *chunks; // of values; the newest, also the largest, first
+	char *scratch;                     // yajl's own memory
+	size_t scratch_used, scratch_size;
+	size_t memory, peak; // octets held now, and the most ever held, for tests and statistics
+};
+
+void channel_json_reader_init(struct channel_json_reader *reader);
+void channel_json_reader_fini(struct channel_json_reader *reader); // accepts a zeroed one
+
+// Parses TEXT, one JSON object, and returns it as a value; NULL if it is malformed, breaks a limit,
+// or the heap is exhausted, with a static sentence in *ERROR (which may be NULL).
+// TEXT must be private memory and is written to: strings and keys of the result lie in it,
+// unescaped and NUL-terminated in place. The result is good as long as TEXT is and until the next
+// read or fini. Takes no time or stack beyond what is linear in LENGTH, whatever the text.
+const struct forebay_value *channel_json_read(
+        struct channel_json_reader *reader, char *text, size_t length, const char **error);
+
+// ---------------------------------------------------------------------------------------------
+// Strings
+// ---------------------------------------------------------------------------------------------
+
+// Octets that LENGTH octets of UTF-8 take inside a JSON string, quotes not counted, as the writer
+// escapes them.
+size_t channel_json_escaped_length(const char *utf8, size_t length);
+
+// Writes them: channel_json_escaped_length() octets to OUT, no quotes, no NUL. Returns the end.
+char *channel_json_escape(char *out, const char *utf8, size_t length);

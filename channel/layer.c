@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+#include "channel/layer.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "channel/name.h"
+
+#define DEFAULT_SIZE           (48ull << 20)
+#define DEFAULT_CHANNELS       1024
+#define DEFAULT_REPLY_CHANNELS 65536
+#define DEFAULT_CAPACITY       100
+#define DEFAULT_EXPIRY         60
+#define PATH_SIZE              4096
+
+static _Thread_local char error_text[512];
+
+// All attachments of this process, for the fork handler.
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static struct forebay *list;
+
+const char *forebay_error(void)
+{
+	return error_text;
+}
+
+__attribute__((format(printf, 2, 3))) static int fail(int result, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error_text, sizeof error_text, format, arguments);
+	va_end(arguments);
+	return result;
+}
+
+const char *forebay_strerror(int result)
+{
+	static const char *const texts[] = {
+	        [FOREBAY_OK] = "success",
+	        [FOREBAY_FULL] = "the channel is full",
+	        [FOREBAY_TIMEOUT] = "timed out",
+	        [FOREBAY_GONE] = "the receiver is gone",
+	        [FOREBAY_TOO_LARGE] = "the message is larger than 1 MB",
+	        [FOREBAY_BAD_NAME] = "not a channel name",
+	        [FOREBAY_BAD_MESSAGE] = "the message is malformed",
+	        [FOREBAY_NO_MEMORY] = "the layer's message memory is all in use",
+	        [FOREBAY_NO_CHANNEL] = "the layer's channel table is full",
+	};
+
+	if (result < 0)
+		return strerror(-result);
+	return result < (int)(sizeof texts / sizeof *texts) ? texts[result] : "unknown result";
+}
+
+int64_t channel_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Fork: the child must not go on with its parent's slot, nor keep its liveness lock alive
+// ---------------------------------------------------------------------------------------------
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&list_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&list_lock);
+}
+
+static void after_fork_in_child(void)
+{
+	for (struct forebay *layer = list; layer; layer = layer->next) {
+		layer->stale = true;
+		close(layer->self.lock);
+		layer->self.lock = -1;
+	}
+	pthread_mutex_unlock(&list_lock);
+}
+
+static void register_fork_handlers(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void list_add(struct forebay *layer)
+{
+	pthread_once(&fork_once, register_fork_handlers);
+	pthread_mutex_lock(&list_lock);
+	layer->next = list;
+	list = layer;
+	pthread_mutex_unlock(&list_lock);
+}
+
+static void list_remove(struct forebay *layer)
+{
+	pthread_mutex_lock(&list_lock);
+	for (struct forebay **at = &list; *at; at = &(*at)->next) {
+		if (*at == layer) {
+			*at = layer->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&list_lock);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Attach and detach
+// ---------------------------------------------------------------------------------------------
+
+static bool is_layer_name(const char *name)
+{
+	size_t length =
+	        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return length > 0 && length <= 64 && name[length] == '\0' && name[0] != '.';
+}
+
+// Resolves NAME and writes the directory's path.
+static int find_path(const char **name, char path[PATH_SIZE])
+{
+	const char *directory = getenv("FOREBAY_DIR");
+
+	if (!*name || !**name)
+		*name = getenv("FOREBAY_LAYER");
+	if (!*name || !**name)
+		*name = "default";
+	if (!is_layer_name(*name))
+		return fail(-EINVAL,
+		        "\"%s\" is not a layer name: it has 1 to 64 letters, digits, '.', '_' or "
+		        "'-'",
+		        *name);
+	if (!directory || !*directory)
+		directory = "/dev/shm";
+	if (snprintf(path, PATH_SIZE, "%s/forebay.%s", directory, *name) >= PATH_SIZE)
+		return fail(-ENAMETOOLONG, "FOREBAY_DIR is too long");
+	return 0;
+}
+
+static int find_group(const char *name, int64_t *gid)
+{
+	struct group *group;
+
+	*gid = -1;
+	if (!name || !*name)
+		return 0;
+	group = getgrnam(name);
+	if (!group)
+		return fail(-EINVAL, "there is no group \"%s\"", name);
+	*gid = group->gr_gid;
+	return 0;
+}
+
+// The capacity patterns as one text, the default at its end.
+static int make_patterns(const struct forebay_options *options, char patterns[SHM_PATTERNS_SIZE])
+{
+	const char *given = options->capacities ? options->capacities : "";
+	uint32_t capacity = options->capacity ? options->capacity : DEFAULT_CAPACITY;
+	int length = snprintf(
+	        patterns, SHM_PATTERNS_SIZE, "%s%s*=%u", given, *given ? "," : "", capacity);
+
+	if (length >= SHM_PATTERNS_SIZE ||
+	        !channel_name_patterns_valid(patterns, 1u << SHM_WIDE_ORDER, SHM_PATTERNS_SIZE))
+		return fail(-EINVAL,
+		        "capacities \"%s\" are not of the form PATTERN=NUMBER,... with numbers "
+		        "from 1 to "
+		        "%u",
+		        given, 1u << SHM_WIDE_ORDER);
+	return 0;
+}
+
+static int make_geometry(const struct forebay_options *options, struct shm_geometry *geometry)
+{
+	uint64_t size = options->size ? options->size : DEFAULT_SIZE;
+	uint32_t channels = options->channels ? options->channels : DEFAULT_CHANNELS;
+	uint32_t replies =
+	        options->reply_channels ? options->reply_channels : DEFAULT_REPLY_CHANNELS;
+	uint32_t expiry = options->expiry ? options->expiry : DEFAULT_EXPIRY;
+
+	if (shm_geometry_choose(geometry, size, channels, replies) < 0)
+		return fail(-EINVAL,
+		        "a layer of %llu KiB can't hold %u channels and %u reply channels; make it "
+		        "larger, "
+		        "or these fewer",
+		        (unsigned long long)size >> 10, channels, replies);
+	if (expiry > UINT32_MAX / 1000)
+		return fail(-EINVAL, "an expiry of %u seconds is too long", expiry);
+	geometry->expiry = expiry * 1000;
+	return 0;
+}
+
+static int open_segment(
+        struct forebay *layer, const char *name, const struct forebay_options *options)
+{
+	char patterns[SHM_PATTERNS_SIZE], path[PATH_SIZE];
+	struct shm_geometry geometry;
+	int64_t gid;
+	int result = find_path(&name, path);
+
+	if (result == 0)
+		result = make_patterns(options, patterns);
+	if (result == 0)
+		result = make_geometry(options, &geometry);
+	if (result == 0)
+		result = find_group(options->group, &gid);
+	if (result < 0)
+		return result;
+	snprintf(layer->name, sizeof layer->name, "%s", name);
+	return shm_segment_open(&layer->segment, path, options->must_exist ? NULL : &geometry,
+	        patterns, gid, error_text, sizeof error_text);
+}
+
+static int join(struct forebay *layer, const char *role)
+{
+	struct shm_reaped reaped = {0};
+	bool dirty;
+	int result = shm_process_join(&layer->self, &layer->segment, role ? role : "");
+
+	if (result == -EUSERS)
+		return fail(result, "layer \"%s\" has its %d processes; none of them is dead",
+		        layer->name, SHM_PROCESSES);
+	if (result < 0)
+		return fail(result, "cannot attach to layer \"%s\": %s", layer->name,
+		        strerror(-result));
+	result = shm_pool_init(&layer->pool, &layer->segment, layer->self.uid);
+	if (result < 0)
+		return fail(result, "cannot attach to layer \"%s\": %s", layer->name,
+		        strerror(-result));
+	shm_table_init(&layer->table, &layer->segment, &layer->self, &layer->pool);
+	shm_doorbell_init(&layer->bell, &layer->segment, &layer->self);
+	// Whoever had the slot before may have died in it.
+	dirty = load_relaxed(&layer->self.mem->incarnation) > 1;
+	if (dirty)
+		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
+	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+	return 0;
+}
+
+int forebay_open(const char *name, const struct forebay_options *options, struct forebay **out)
+{
+	static const struct forebay_options defaults;
+	struct forebay *layer = calloc(1, sizeof *layer);
+	int result;
+
+	*out = NULL;
+	if (!options)
+		options = &defaults;
+	if (!layer)
+		return fail(-ENOMEM, "out of memory");
+	layer->self.lock = -1;
+	result = open_segment(layer, name, options);
+	if (result == 0)
+		result = join(layer, options->role);
+	if (result == 0) {
+		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
+		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
+		        sizeof(struct channel_reply *));
+		if (!layer->cache || !layer->reply_zones)
+			result = fail(-ENOMEM, "out of memory");
+	}
+	list_add(layer);
+	if (result < 0) {
+		forebay_close(layer);
+		return result;
+	}
+	*out = layer;
+	return 0;
+}
+
+static void close_private(struct forebay *layer)
+{
+	channel_reply_fini(layer);
+	channel_message_pool_fini(layer);
+	for (uint32_t i = 0; i < layer->listen_count; i++)
+		free(layer->listens[i]);
+	free(layer->listens);
+	free(layer->cache);
+	shm_doorbell_fini(&layer->bell);
+	shm_pool_fini(&layer->pool);
+}
+
+void forebay_close(struct forebay *layer)
+{
+	struct shm_reaped reaped = {0};
+
+	if (!layer)
+		return;
+	list_remove(layer);
+	if (!layer->stale && layer->table.segment)
+		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
+	if (!layer->stale && layer->self.mem) {
+		shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+		shm_process_leave(&layer->self);
+	}
+	close_private(layer);
+	shm_segment_fini(&layer->segment);
+	free(layer);
+}
+
+int forebay_remove(const char *name)
+{
+	char path[PATH_SIZE];
+	int result = find_path(&name, path);
+
+	if (result < 0)
+		return result;
+	result = shm_segment_remove(path);
+	if (result < 0)
+		return fail(result, "%s: cannot remove it: %s", path, strerror(-result));
+	return 0;
+}
+
+const char *forebay_layer_name(const struct forebay *layer)
+{
+	return layer->name;
+}
+
+uint32_t channel_capacity(const struct forebay *layer, const char *name)
+{
+	uint32_t capacity = channel_name_capacity(layer->segment.patterns, name);
+
+	if (capacity == 0 || capacity > 1u << SHM_WIDE_ORDER)
+		return DEFAULT_CAPACITY; // only if somebody scribbled over the patterns
+	return capacity;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Housekeeping
+// ---------------------------------------------------------------------------------------------
+
+int forebay_reap(struct forebay *layer)
+{
+	int64_t limit = channel_now() - layer->segment.geometry.expiry;
+	struct shm_reaped reaped = {0};
+
+	if (layer->stale)
+		return -ESTALE;
+	shm_reaper_run(&layer->table, &reaped);
+	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+	shm_process_count(
+	        &layer->self, FOREBAY_COUNT_EXPIRED, shm_reaper_expire(&layer->table, limit));
+	return (int)reaped.processes;
+}
+
+static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)
+{
+	// What is sent meanwhile isn't waited for: at most what can be there now.
+	uint64_t count = 0, limit = 1ull << ring->order;
+	uint32_t handle;
+
+	while (count < limit && shm_ring_pop(ring, &layer->pool, &handle) == SHM_OK) {
+		shm_pool_free(&layer->pool, handle);
+		count++;
+	}
+	if (count)
+		channel_room(layer, ring);
+	shm_process_count(&layer->self, FOREBAY_COUNT_FLUSHED, count);
+	return count;
+}
+
+static int flush_all(struct forebay *layer, uint64_t *count)
+{
+	for (uint32_t index = 0; index < layer->segment.channels; index++) {
+		struct shm_ring ring;
+
+		if (load_acquire(&layer->segment.channel[index].owner) == SHM_CHANNEL_LIVE &&
+		        shm_table_ring(&layer->table, index, &ring))
+			*count += flush_ring(layer, &ring);
+	}
+	return 0;
+}
+
+int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count)
+{
+	uint64_t id, ignored;
+	struct shm_ring ring;
+
+	count = count ? count : &ignored;
+	*count = 0;
+	if (layer->stale)
+		return -ESTALE;
+	if (!channel)
+		return flush_all(layer, count);
+	switch (channel_name_kind(channel, &id)) {
+	case CHANNEL_PLAIN:
+	case CHANNEL_STREAM:
+		if (shm_table_find(&layer->table, channel, &ring) == SHM_OK)
+			*count = flush_ring(layer, &ring);
+		return 0;
+	default:
+		return FOREBAY_BAD_NAME;
+	}
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// layer.h - an attachment from the inside: what the files of channel/ share with each other.
+//
+//   layer.c     attach, detach, fork; housekeeping (reap, expire, flush)
+//   message.c   building and reading a message
+//   send.c      a message into a ring: limits, look-up, waiting for room
+//   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
+//   reply.c     reply channels (endpoints and their credit) and streams
+//   stat.c      statistics
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel/forebay.h"
+#include "channel/json.h"
+#include "shm/doorbell.h"
+#include "shm/endpoint.h"
+#include "shm/reaper.h"
+#include "shm/table.h"
+
+_Static_assert((int)FOREBAY_COUNTERS <= (int)SHM_COUNTERS, "a slot has a word for each counter");
+_Static_assert(FOREBAY_NAME_SIZE <= SHM_NAME_SIZE, "a channel's image has room for its name");
+
+#define CHANNEL_INBOX_CAPACITY (1u << SHM_WIDE_ORDER)
+
+// How a message begins in shared memory; envelope (JSON) and content follow. 32 octets.
+struct channel_message_mem {
+	uint32_t envelope; // octets
+	uint32_t content;  // octets
+	uint32_t kind;     // enum forebay_content
+	uint32_t endpoint; // of a message to a reply channel: which one ...
+	uint64_t generation;
+	uint32_t sequence; // ... and which of its sequence numbers
+	uint32_t spare;
+};
+
+_Static_assert(sizeof(struct channel_message_mem) == 32, "pinned by the layout version");
+
+// One reply channel, on its owner's side.
+struct channel_reply {
+	void *owner;
+	const struct channel_prefix *prefix;
+	uint64_t generation; // 0 when closed
+	uint32_t index;      // of the endpoint
+	uint32_t window;
+	uint32_t limit;             // as last granted
+	uint32_t seen;              // one more than the highest sequence number received
+	uint32_t held;              // messages received and not freed
+	struct channel_reply *next; // free one
+};
+
+// Prefixes of reply channels, kept once each.
+struct channel_prefix {
+	struct channel_prefix *next;
+	uint32_t window; // that the capacity patterns give
+	char name[FOREBAY_NAME_SIZE];
+};
+
+struct channel_listen {
+	struct shm_ring ring;
+	bool stream;
+	char name[FOREBAY_NAME_SIZE];
+};
+
+// Channels sent to lately, found by a hash of the name.
+struct channel_cached {
+	struct shm_ring ring;
+	char name[FOREBAY_NAME_SIZE];
+};
+
+enum { CHANNEL_CACHE = 64 };
+
+struct forebay {
+	struct shm_segment segment;
+	struct shm_process self;
+	struct shm_pool pool;
+	struct shm_table table;
+	struct shm_doorbell bell;
+	bool stale;           // a child of fork() sees its parent's attachment
+	struct forebay *next; // of all attachments of this process
+	char name[65];
+	uint64_t streams;     // made so far: ids are never used again
+	int64_t housekeeping; // when it is due, ms
+
+	struct channel_cached *cache; // CHANNEL_CACHE of them
+
+	// Receiving.
+	struct channel_listen **listens;
+	uint32_t listen_count, listen_room;
+	uint32_t turn;  // the source that is asked first: 0 is the inbox, then the listens
+	bool armed;     // the last receive said TIMEOUT and left `sleeping` at FIFO
+	bool fruitless; // and had found nothing
+
+	// Reply channels.
+	bool has_inbox;
+	struct shm_ring inbox;
+	struct channel_reply **reply_zones; // by endpoint / SHM_ENDPOINT_ZONE; NULL if not ours
+	struct channel_reply *free_replies;
+	struct channel_prefix *prefixes;
+	uint32_t zone_scan;
+
+	struct forebay_message *free_messages;
+	uint32_t free_message_count;
+};
+
+struct forebay_message {
+	struct forebay *layer;
+	struct forebay_message *next; // free one
+	bool received;                // else being built
+	bool writer_ready, reader_ready;
+
+	struct channel_json_writer writer; // of what is built here, or of forebay_message_json()
+	struct channel_json_reader reader;
+	const void *content; // to be sent: the caller's, or `flat`
+	size_t content_length;
+	unsigned kind;
+	char *flat; // a private copy of content that isn't contiguous, or decoded from JSON
+	size_t flat_size;
+
+	// Received.
+	bool parsed, synthetic; // synthetic: made by the library, not in shared memory
+	struct shm_buffer buffer;
+	uint32_t envelope_length;
+	char *text; // a private copy of the envelope
+	size_t text_size;
+	const struct forebay_value *root;
+	struct channel_reply *reply;
+	uint64_t generation; // of the reply channel
+	int64_t sent_at;
+	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
+};
+
+// Milliseconds, CLOCK_MONOTONIC, as coarse as the kernel's tick.
+int64_t channel_now(void);
+
+// The capacity of channel NAME in this layer.
+uint32_t channel_capacity(const struct forebay *layer, const char *name);
+
+// An empty message for the receiver; NULL if the heap is exhausted.
+struct forebay_message *channel_message_take(struct forebay *layer);
+// Copies OFFSET..OFFSET + LENGTH of a message in shared memory to OUT.
+void channel_message_copy(
+        const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length);
+void channel_message_pool_fini(struct forebay *layer);
+
+// Makes a stream's listener see its end: a message {"closed": true}. NULL if the heap is exhausted.
+struct forebay_message *channel_message_closed(struct forebay *layer, const char *channel);
+
+// The reply channel a received message is for, or NULL if it ended (then the message is to be dropped).
+struct channel_reply *channel_reply_find(
+        struct forebay *layer, uint32_t index, uint64_t generation);
+// Counts a message in, and out again when it is freed (moves the credit).
+void channel_reply_received(struct channel_reply *reply, uint32_t sequence);
+void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation);
+void channel_reply_name(const struct channel_reply *reply, uint64_t generation, char *name);
+// Gives back the credit that dead senders took.
+void channel_reply_heal(struct forebay *layer);
+void channel_reply_fini(struct forebay *layer);
+
+// Tells who waits for room in the ring's channel that there is some.
+void channel_room(struct forebay *layer, const struct shm_ring *ring);
+
+// Sleeps until woken, or nudged, at most until DEADLINE (ms; -1: none), after POLL (may be NULL) has said
+// once more that there is nothing. Returns 0, 1 if POLL found something, FOREBAY_TIMEOUT or -EINTR.
+int channel_sleep(
+        struct forebay *layer, int64_t deadline, bool (*poll)(void *context), void *context);

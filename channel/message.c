@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "channel/base64.h"
+#include "channel/layer.h"
+#include "channel/utf8.h"
+
+#define FREE_MESSAGES_MAX 256          // kept for reuse
+#define KEEP_SIZE         (256u << 10) // a buffer that grew above this is given back
+
+_Static_assert(FOREBAY_CONTENT_IOV >= SHM_PARTS_MAX + 1, "content may lie in every extent");
+
+// ---------------------------------------------------------------------------------------------
+// Life
+// ---------------------------------------------------------------------------------------------
+
+struct forebay_message *channel_message_take(struct forebay *layer)
+{
+	struct forebay_message *message = layer->free_messages;
+
+	if (message) {
+		layer->free_messages = message->next;
+		layer->free_message_count--;
+	} else {
+		message = calloc(1, sizeof *message);
+		if (!message)
+			return NULL;
+		message->layer = layer;
+	}
+	message->next = NULL;
+	return message;
+}
+
+struct forebay_message *forebay_message_new(struct forebay *layer)
+{
+	struct forebay_message *message = channel_message_take(layer);
+
+	if (!message)
+		return NULL;
+	message->received = false;
+	if (!message->writer_ready && channel_json_writer_init(&message->writer) < 0) {
+		forebay_message_free(message);
+		return NULL;
+	}
+	message->writer_ready = true;
+	forebay_message_reset(message);
+	return message;
+}
+
+static void trim_buffer(char **buffer, size_t *size)
+{
+	if (*size <= KEEP_SIZE)
+		return;
+	free(*buffer);
+	*buffer = NULL;
+	*size = 0;
+}
+
+static void destroy(struct forebay_message *message)
+{
+	if (message->writer_ready)
+		channel_json_writer_fini(&message->writer);
+	if (message->reader_ready)
+		channel_json_reader_fini(&message->reader);
+	free(message->flat);
+	free(message->text);
+	free(message);
+}
+
+void forebay_message_free(struct forebay_message *message)
+{
+	struct forebay *layer;
+
+	if (!message)
+		return;
+	layer = message->layer;
+	if (message->received && !message->synthetic && !layer->stale) {
+		shm_pool_free(&layer->pool, message->buffer.handle);
+		if (message->reply)
+			channel_reply_freed(layer, message->reply, message->generation);
+	}
+	message->received = false;
+	message->reply = NULL;
+	message->content = NULL;
+	trim_buffer(&message->flat, &message->flat_size);
+	trim_buffer(&message->text, &message->text_size);
+	if (layer->free_message_count >= FREE_MESSAGES_MAX) {
+		destroy(message);
+		return;
+	}
+	message->next = layer->free_messages;
+	layer->free_messages = message;
+	layer->free_message_count++;
+}
+
+void channel_message_pool_fini(struct forebay *layer)
+{
+	while (layer->free_messages) {
+		struct forebay_message *message = layer->free_messages;
+
+		layer->free_messages = message->next;
+		destroy(message);
+	}
+}
+
+static int reserve(char **buffer, size_t *size, size_t needed)
+{
+	size_t larger = *size ? *size : 1024;
+	char *grown;
+
+	if (needed <= *size)
+		return 0;
+	while (larger < needed)
+		larger *= 2;
+	grown = realloc(*buffer, larger);
+	if (!grown)
+		return -ENOMEM;
+	*buffer = grown;
+	*size = larger;
+	return 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Building
+// ---------------------------------------------------------------------------------------------
+
+void forebay_message_reset(struct forebay_message *message)
+{
+	channel_json_writer_reset(&message->writer);
+	message->content = NULL;
+	message->content_length = 0;
+	message->kind = FOREBAY_NO_CONTENT;
+}
+
+static int put_key(struct forebay_message *message, const char *key)
+{
+	return key ? channel_json_writer_put_key(&message->writer, key, strlen(key)) : 0;
+}
+
+int forebay_put_key(struct forebay_message *message, const char *key, size_t length)
+{
+	return channel_json_writer_put_key(&message->writer, key, length);
+}
+
+int forebay_put_string(
+        struct forebay_message *message, const char *key, const char *string, size_t length)
+{
+	put_key(message, key);
+	return channel_json_writer_put_string(&message->writer, string, length);
+}
+
+int forebay_put_text(struct forebay_message *message, const char *key, const char *text)
+{
+	return forebay_put_string(message, key, text, strlen(text));
+}
+
+int forebay_put_latin1(
+        struct forebay_message *message, const char *key, const char *string, size_t length)
+{
+	put_key(message, key);
+	return channel_json_writer_put_latin1(&message->writer, string, length);
+}
+
+int forebay_put_integer(struct forebay_message *message, const char *key, int64_t integer)
+{
+	put_key(message, key);
+	return channel_json_writer_put_integer(&message->writer, integer);
+}
+
+int forebay_put_boolean(struct forebay_message *message, const char *key, bool boolean)
+{
+	put_key(message, key);
+	return channel_json_writer_put_boolean(&message->writer, boolean);
+}
+
+int forebay_put_null(struct forebay_message *message, const char *key)
+{
+	put_key(message, key);
+	return channel_json_writer_put_null(&message->writer);
+}
+
+int forebay_begin_object(struct forebay_message *message, const char *key)
+{
+	put_key(message, key);
+	return channel_json_writer_begin_object(&message->writer);
+}
+
+int forebay_begin_list(struct forebay_message *message, const char *key)
+{
+	put_key(message, key);
+	return channel_json_writer_begin_list(&message->writer);
+}
+
+int forebay_end(struct forebay_message *message)
+{
+	return channel_json_writer_end(&message->writer);
+}
+
+void forebay_set_content(
+        struct forebay_message *message, const void *data, size_t length, unsigned kind)
+{
+	message->content = data;
+	message->content_length = length;
+	message->kind = kind;
+}
+
+static void ready_reader(struct forebay_message *message)
+{
+	if (!message->reader_ready)
+		channel_json_reader_init(&message->reader);
+	message->reader_ready = true;
+}
+
+// The content segment from its string in JSON: as it is, or decoded in place.
+static bool take_content(struct forebay_message *message, const struct forebay_value *value,
+        bool binary, unsigned body)
+{
+	char *data = (char *)value->string;
+	size_t length = value->length;
+
+	if (binary && !channel_base64_decode(data, &length, data, value->length))
+		return false;
+	forebay_set_content(message, data, length, (binary ? FOREBAY_BINARY : FOREBAY_TEXT) | body);
+	return true;
+}
+
+int forebay_message_from_json(
+        struct forebay_message *message, const char *json, size_t length, const char **error)
+{
+	const struct forebay_value *root, *content, *binary;
+	const char *ignored;
+	bool is_binary;
+
+	error = error ? error : &ignored;
+	*error = NULL;
+	forebay_message_reset(message);
+	if (length > 2 * FOREBAY_MESSAGE_MAX) // pretty-printed JSON shrinks, but not without bound
+		return FOREBAY_TOO_LARGE;
+	if (reserve(&message->text, &message->text_size, length + 1) < 0)
+		return -ENOMEM;
+	memcpy(message->text, json, length);
+	message->text[length] = '\0';
+	ready_reader(message);
+	root = channel_json_read(&message->reader, message->text, length, error);
+	if (!root)
+		return FOREBAY_BAD_MESSAGE;
+	content = forebay_get(root, "content");
+	if (!content || content->type != FOREBAY_TYPE_STRING)
+		content = forebay_get(root, "body");
+	if (content && content->type != FOREBAY_TYPE_STRING)
+		content = NULL;
+	binary = forebay_get(root, "binary");
+	is_binary = content && binary && binary->type == FOREBAY_TYPE_BOOLEAN && binary->integer;
+	for (const struct forebay_value *member = root->child; member; member = member->next) {
+		if (member == content || (member == binary && content))
+			continue;
+		channel_json_writer_put_key(&message->writer, member->key, member->key_length);
+		channel_json_writer_put_value(&message->writer, member);
+	}
+	if (content && !take_content(message, content, is_binary,
+	                       strcmp(content->key, "body") == 0 ? FOREBAY_BODY : 0)) {
+		*error = "the content is marked as binary but is not base64";
+		return FOREBAY_BAD_MESSAGE;
+	}
+	return 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+// ---------------------------------------------------------------------------------------------
+
+void channel_message_copy(
+        const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length)
+{
+	char *to = out;
+
+	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
+		uint32_t here = buffer->span[i].length;
+
+		if (offset >= here) {
+			offset -= here;
+			continue;
+		}
+		here -= offset;
+		here = here < length ? here : length;
+		memcpy(to, buffer->span[i].data + offset, here);
+		to += here;
+		length -= here;
+		offset = 0;
+	}
+}
+
+// A private copy of the envelope: what is parsed can't change under the parser.
+static bool copy_envelope(struct forebay_message *message)
+{
+	if (message->synthetic)
+		return true;
+	if (reserve(&message->text, &message->text_size, message->envelope_length + 1) < 0)
+		return false;
+	channel_message_copy(&message->buffer, sizeof(struct channel_message_mem), message->text,
+	        message->envelope_length);
+	message->text[message->envelope_length] = '\0';
+	return true;
+}
+
+const struct forebay_value *forebay_message_root(struct forebay_message *message)
+{
+	if (!message->received)
+		return NULL;
+	if (!message->parsed) {
+		message->parsed = true;
+		message->root = NULL;
+		if (copy_envelope(message)) {
+			ready_reader(message);
+			message->root = channel_json_read(
+			        &message->reader, message->text, message->envelope_length, NULL);
+		}
+	}
+	return message->root;
+}
+
+const char *forebay_get_string(struct forebay_message *message, const char *key, size_t *length)
+{
+	const struct forebay_value *value = forebay_get(forebay_message_root(message), key);
+
+	if (!value || value->type != FOREBAY_TYPE_STRING)
+		return NULL;
+	if (length)
+		*length = value->length;
+	return value->string;
+}
+
+int64_t forebay_get_integer(struct forebay_message *message, const char *key, int64_t otherwise)
+{
+	const struct forebay_value *value = forebay_get(forebay_message_root(message), key);
+
+	return value && value->type == FOREBAY_TYPE_INTEGER ? value->integer : otherwise;
+}
+
+bool forebay_get_boolean(struct forebay_message *message, const char *key, bool otherwise)
+{
+	const struct forebay_value *value = forebay_get(forebay_message_root(message), key);
+
+	return value && value->type == FOREBAY_TYPE_BOOLEAN ? value->integer != 0 : otherwise;
+}
+
+const char *forebay_message_channel(const struct forebay_message *message)
+{
+	struct forebay_message *mutable = (struct forebay_message *)message;
+
+	if (!message->channel[0] && message->reply)
+		channel_reply_name(message->reply, message->generation, mutable->channel);
+	return message->channel;
+}
+
+const char *forebay_message_reply_channel(struct forebay_message *message)
+{
+	return forebay_get_string(message, "reply_channel", NULL);
+}
+
+void *forebay_message_owner(const struct forebay_message *message)
+{
+	if (!message->reply || message->reply->generation != message->generation)
+		return NULL;
+	return message->reply->owner;
+}
+
+int forebay_message_content_iov(struct forebay_message *message, struct iovec *iov, int max)
+{
+	uint32_t offset = sizeof(struct channel_message_mem) + message->envelope_length;
+	int count = 0;
+
+	if (!message->received || message->synthetic || message->kind == FOREBAY_NO_CONTENT)
+		return 0;
+	for (uint32_t i = 0; i < message->buffer.count; i++) {
+		uint32_t here = message->buffer.span[i].length;
+
+		if (offset >= here) {
+			offset -= here;
+			continue;
+		}
+		if (count < max) {
+			iov[count].iov_base = message->buffer.span[i].data + offset;
+			iov[count].iov_len = here - offset;
+		}
+		count++;
+		offset = 0;
+	}
+	return count;
+}
+
+const void *forebay_message_content(struct forebay_message *message, size_t *length, unsigned *kind)
+{
+	struct iovec iov[FOREBAY_CONTENT_IOV];
+	int count;
+
+	*length = message->content_length;
+	if (kind)
+		*kind = message->kind;
+	if (message->kind == FOREBAY_NO_CONTENT)
+		return NULL;
+	if (!message->received)
+		return message->content;
+	count = forebay_message_content_iov(message, iov, FOREBAY_CONTENT_IOV);
+	if (count == 0)
+		return "";
+	if (count == 1)
+		return iov[0].iov_base;
+	if (message->content)
+		return message->content;
+	if (reserve(&message->flat, &message->flat_size, message->content_length) < 0)
+		return NULL;
+	channel_message_copy(&message->buffer,
+	        sizeof(struct channel_message_mem) + message->envelope_length, message->flat,
+	        (uint32_t)message->content_length);
+	message->content = message->flat;
+	return message->content;
+}
+
+int64_t forebay_message_age(const struct forebay_message *message)
+{
+	return message->received ? channel_now() - message->sent_at : 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Printing
+// ---------------------------------------------------------------------------------------------
+
+static void put_members(struct channel_json_writer *writer, const struct forebay_value *root)
+{
+	for (const struct forebay_value *member = root->child; member; member = member->next) {
+		channel_json_writer_put_key(writer, member->key, member->key_length);
+		channel_json_writer_put_value(writer, member);
+	}
+}
+
+static void put_binary(struct channel_json_writer *writer, const void *data, size_t length)
+{
+	size_t encoded = channel_base64_encoded_length(length);
+	char *text = malloc(encoded + 1);
+
+	if (!text) {
+		writer->error = -ENOMEM;
+		return;
+	}
+	channel_base64_encode(text, data, length);
+	channel_json_writer_put_string(writer, text, encoded);
+	free(text);
+	channel_json_writer_put_key(writer, "binary", strlen("binary"));
+	channel_json_writer_put_boolean(writer, true);
+}
+
+static void put_content(struct forebay_message *message)
+{
+	struct channel_json_writer *writer = &message->writer;
+	const char *key = message->kind & FOREBAY_BODY ? "body" : "content";
+	size_t length;
+	const void *data = forebay_message_content(message, &length, NULL);
+
+	if (!data)
+		return;
+	channel_json_writer_put_key(writer, key, strlen(key));
+	// Text was checked when it was sent; if it isn't any more, somebody scribbled, and it is shown as octets.
+	if ((message->kind & FOREBAY_TEXT) && channel_utf8_valid(data, length))
+		channel_json_writer_put_string(writer, data, length);
+	else
+		put_binary(writer, data, length);
+}
+
+static const char *print(struct forebay_message *message, bool content, size_t *length)
+{
+	const struct forebay_value *root = forebay_message_root(message);
+	const char *json;
+	size_t ignored;
+
+	if (!root)
+		return NULL;
+	if (!message->writer_ready && channel_json_writer_init(&message->writer) < 0)
+		return NULL;
+	message->writer_ready = true;
+	channel_json_writer_reset(&message->writer);
+	put_members(&message->writer, root);
+	if (content)
+		put_content(message);
+	if (channel_json_writer_finish(&message->writer, &json, length ? length : &ignored) != 0)
+		return NULL;
+	return json;
+}
+
+const char *forebay_message_envelope(struct forebay_message *message, size_t *length)
+{
+	const char *json;
+
+	if (message->received)
+		return print(message, false, length);
+	return channel_json_writer_finish(&message->writer, &json, length) == 0 ? json : NULL;
+}
+
+const char *forebay_message_json(struct forebay_message *message, size_t *length)
+{
+	return message->received ? print(message, true, length) : NULL;
+}
+
+// ---------------------------------------------------------------------------------------------
+// A message of the library's own
+// ---------------------------------------------------------------------------------------------
+
+struct forebay_message *channel_message_closed(struct forebay *layer, const char *channel)
+{
+	static const char envelope[] = "{\"closed\":true}";
+	struct forebay_message *message = channel_message_take(layer);
+
+	if (!message)
+		return NULL;
+	if (reserve(&message->text, &message->text_size, sizeof envelope) < 0) {
+		forebay_message_free(message);
+		return NULL;
+	}
+	memcpy(message->text, envelope, sizeof envelope);
+	message->envelope_length = sizeof envelope - 1;
+	message->received = message->synthetic = true;
+	message->parsed = false;
+	message->reply = NULL;
+	message->kind = FOREBAY_NO_CONTENT;
+	message->content_length = 0;
+	message->sent_at = channel_now();
+	strcpy(message->channel, channel);
+	return message;
+}

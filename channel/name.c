@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#include "channel/name.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int digit_of(char character)
+{
+	if (character >= '0' && character <= '9')
+		return character - '0';
+	if (character >= 'a' && character <= 'f')
+		return character - 'a' + 10;
+	return -1;
+}
+
+static bool parse_id(const char *digits, uint64_t *id)
+{
+	*id = 0;
+	for (int i = 0; i < CHANNEL_ID_DIGITS; i++) {
+		int digit = digit_of(digits[i]);
+
+		if (digit < 0)
+			return false;
+		*id = *id << 4 | (unsigned)digit;
+	}
+	return digits[CHANNEL_ID_DIGITS] == '\0';
+}
+
+enum channel_kind channel_name_kind(const char *name, uint64_t *id)
+{
+	const char *mark = NULL;
+	size_t length = 0;
+
+	for (; name[length]; length++) {
+		if (name[length] < 0x20 || name[length] > 0x7e || length == FOREBAY_NAME_MAX)
+			return CHANNEL_BAD;
+		if (name[length] == '!' || name[length] == '?')
+			mark = mark ? mark : &name[length];
+	}
+	if (length == 0)
+		return CHANNEL_BAD;
+	if (!mark)
+		return CHANNEL_PLAIN;
+	if (!parse_id(mark + 1, id))
+		return CHANNEL_BAD;
+	return *mark == '!' ? CHANNEL_REPLY : CHANNEL_STREAM;
+}
+
+bool channel_name_is_prefix(const char *prefix)
+{
+	uint64_t id;
+
+	return channel_name_kind(prefix, &id) == CHANNEL_PLAIN &&
+	       strlen(prefix) <= FOREBAY_NAME_MAX - CHANNEL_ID_DIGITS - 1;
+}
+
+void channel_name_make(char name[FOREBAY_NAME_SIZE], const char *prefix, char mark, uint64_t id)
+{
+	size_t length = strlen(prefix);
+
+	memcpy(name, prefix, length);
+	name[length++] = mark;
+	for (int shift = 60; shift >= 0; shift -= 4)
+		name[length++] = "0123456789abcdef"[id >> shift & 15];
+	name[length] = '\0';
+}
+
+// Takes the next "pattern=number" off *PATTERNS into PATTERN. 0 at the end or if it isn't one.
+static uint32_t next_pattern(const char **patterns, char *pattern, size_t size)
+{
+	const char *equals;
+	unsigned long number;
+	char *end;
+
+	// The last '=' before the next comma: names may contain one.
+	*patterns += strspn(*patterns, ", ");
+	equals = *patterns + strcspn(*patterns, ",");
+	while (equals > *patterns && *equals != '=')
+		equals--;
+	if (*equals != '=' || (size_t)(equals - *patterns) >= size || equals == *patterns)
+		return 0;
+	memcpy(pattern, *patterns, (size_t)(equals - *patterns));
+	pattern[equals - *patterns] = '\0';
+	if (equals[1] < '0' || equals[1] > '9')
+		return 0;
+	number = strtoul(equals + 1, &end, 10);
+	if (*end != ',' && *end != '\0')
+		return 0;
+	*patterns = end;
+	return number > UINT32_MAX ? 0 : (uint32_t)number;
+}
+
+uint32_t channel_name_capacity(const char *patterns, const char *name)
+{
+	char pattern[FOREBAY_NAME_SIZE];
+	uint32_t capacity;
+
+	while ((capacity = next_pattern(&patterns, pattern, sizeof pattern)) != 0)
+		if (fnmatch(pattern, name, 0) == 0)
+			return capacity;
+	return 0;
+}
+
+bool channel_name_patterns_valid(const char *patterns, uint32_t max, size_t size)
+{
+	char pattern[FOREBAY_NAME_SIZE];
+
+	if (strlen(patterns) >= size)
+		return false;
+	while (*patterns) {
+		uint32_t capacity = next_pattern(&patterns, pattern, sizeof pattern);
+
+		if (capacity == 0 || capacity > max)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// name.h - channel names: what is one, which kind it is, and the capacity its pattern gives it.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "channel/forebay.h"
+
+enum channel_kind {
+	CHANNEL_BAD,    // not a name
+	CHANNEL_PLAIN,  // anybody sends, anybody receives; made when first used
+	CHANNEL_STREAM, // "PREFIX?16 digits": one reader; made by forebay_stream_open() only
+	CHANNEL_REPLY,  // "PREFIX!16 digits": an endpoint; made by forebay_reply_open() only
+};
+
+#define CHANNEL_ID_DIGITS 16
+
+// Judges NAME: 1 to 200 printable ASCII characters, and what follows '!' or '?' is an id. *ID gets it.
+enum channel_kind channel_name_kind(const char *name, uint64_t *id);
+
+// Whether PREFIX can be made into a reply or stream name: a name itself, no '!' or '?', short enough.
+bool channel_name_is_prefix(const char *prefix);
+
+// Writes PREFIX, MARK ('!' or '?') and ID. PREFIX has been checked.
+void channel_name_make(char name[FOREBAY_NAME_SIZE], const char *prefix, char mark, uint64_t id);
+
+// The capacity of NAME after PATTERNS, "pattern=number,pattern=number,...": the first match counts
+// ('*' stands for anything, as in fnmatch(3)); 0 if none matches.
+uint32_t channel_name_capacity(const char *patterns, const char *name);
+
+// Whether PATTERNS is of that form, with numbers from 1 to MAX, shorter than SIZE octets.
+bool channel_name_patterns_valid(const char *patterns, uint32_t max, size_t size);

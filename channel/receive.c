@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "channel/layer.h"
+#include "channel/name.h"
+
+#define HOUSEKEEPING 1000 // ms between two rounds
+
+// ---------------------------------------------------------------------------------------------
+// The set of channels listened to
+// ---------------------------------------------------------------------------------------------
+
+static struct channel_listen *find_listen(struct forebay *layer, const char *name, uint32_t *index)
+{
+	for (uint32_t i = 0; i < layer->listen_count; i++) {
+		if (strcmp(layer->listens[i]->name, name) == 0) {
+			*index = i;
+			return layer->listens[i];
+		}
+	}
+	return NULL;
+}
+
+// Finds or makes the channel and sets our bit in it. A channel that is ended meanwhile is found to be
+// so by the first poll, which comes back here.
+static int attach(struct forebay *layer, struct channel_listen *listen)
+{
+	enum shm_result result;
+
+	if (listen->stream)
+		result = shm_table_find(&layer->table, listen->name, &listen->ring);
+	else
+		result = shm_table_make(&layer->table, listen->name,
+		        channel_capacity(layer, listen->name), 0, &listen->ring);
+	if (result != SHM_OK)
+		return listen->stream ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
+	shm_table_listen(&layer->table, &listen->ring, layer->self.slot);
+	return 0;
+}
+
+int forebay_listen(struct forebay *layer, const char *channel)
+{
+	enum channel_kind kind;
+	struct channel_listen *listen;
+	uint32_t index;
+	uint64_t id;
+	int result;
+
+	if (layer->stale)
+		return -ESTALE;
+	kind = channel_name_kind(channel, &id);
+	if (kind != CHANNEL_PLAIN && kind != CHANNEL_STREAM)
+		return FOREBAY_BAD_NAME;
+	if (find_listen(layer, channel, &index))
+		return 0;
+	if (layer->listen_count == layer->listen_room) {
+		uint32_t room = layer->listen_room ? layer->listen_room * 2 : 8;
+		void *grown = realloc(layer->listens, room * sizeof(struct channel_listen *));
+
+		if (!grown)
+			return -ENOMEM;
+		layer->listens = grown;
+		layer->listen_room = room;
+	}
+	listen = calloc(1, sizeof *listen);
+	if (!listen)
+		return -ENOMEM;
+	strcpy(listen->name, channel);
+	listen->stream = kind == CHANNEL_STREAM;
+	result = attach(layer, listen);
+	if (result != 0) {
+		free(listen);
+		return result;
+	}
+	layer->listens[layer->listen_count++] = listen;
+	return 0;
+}
+
+static void remove_listen(struct forebay *layer, uint32_t index)
+{
+	free(layer->listens[index]);
+	layer->listens[index] = layer->listens[--layer->listen_count];
+}
+
+int forebay_ignore(struct forebay *layer, const char *channel)
+{
+	struct channel_listen *listen;
+	uint32_t index;
+
+	if (layer->stale)
+		return -ESTALE;
+	listen = find_listen(layer, channel, &index);
+	if (!listen)
+		return 0;
+	shm_table_ignore(&layer->table, &listen->ring, layer->self.slot);
+	remove_listen(layer, index);
+	return 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// One message
+// ---------------------------------------------------------------------------------------------
+
+void channel_room(struct forebay *layer, const struct shm_ring *ring)
+{
+	shm_atomic64 *senders = &layer->segment.channel[ring->id].senders;
+	uint64_t bits;
+
+	if (load_seq_cst(senders) == 0)
+		return;
+	for (bits = exchange_seq_cst(senders, 0); bits; bits &= bits - 1)
+		for (uint32_t slot = (uint32_t)__builtin_ctzll(bits); slot < SHM_PROCESSES;
+		        slot += 64)
+			if (load_relaxed(&layer->segment.processes[slot].uid) != 0 &&
+			        shm_doorbell_nudge(&layer->bell, slot))
+				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+}
+
+static void drop(struct forebay *layer, uint32_t handle, enum forebay_counter why)
+{
+	shm_pool_free(&layer->pool, handle);
+	shm_process_count(&layer->self, why, 1);
+}
+
+// Whether the parts of the message add up.
+static bool is_sound(const struct channel_message_mem *head, uint32_t length)
+{
+	unsigned content = head->kind & ~(unsigned)FOREBAY_BODY;
+
+	return length >= sizeof *head && head->envelope <= length - sizeof *head &&
+	       head->content == length - sizeof *head - head->envelope &&
+	       (content == FOREBAY_TEXT || content == FOREBAY_BINARY ||
+	               (head->kind == FOREBAY_NO_CONTENT && head->content == 0));
+}
+
+// Makes a message of the block HANDLE that we have claimed. NULL if it is dropped, and counted.
+static struct forebay_message *open_message(struct forebay *layer, uint32_t handle, bool from_inbox)
+{
+	struct forebay_message *message;
+	struct channel_reply *reply = NULL;
+	struct channel_message_mem head;
+	struct shm_buffer buffer;
+	int64_t sent_at = (int64_t)load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
+
+	if (!shm_pool_view(&layer->pool, handle, &buffer) || buffer.length < sizeof head) {
+		drop(layer, handle, FOREBAY_COUNT_BAD);
+		return NULL;
+	}
+	channel_message_copy(&buffer, 0, &head, sizeof head);
+	if (!is_sound(&head, buffer.length)) {
+		drop(layer, handle, FOREBAY_COUNT_BAD);
+		return NULL;
+	}
+	if (from_inbox) {
+		reply = channel_reply_find(layer, head.endpoint, head.generation);
+		if (!reply) {
+			drop(layer, handle, FOREBAY_COUNT_GONE);
+			return NULL;
+		}
+		channel_reply_received(reply, head.sequence);
+	}
+	message = channel_now() - sent_at > layer->segment.geometry.expiry
+	                  ? NULL
+	                  : channel_message_take(layer);
+	if (!message) {
+		drop(layer, handle,
+		        channel_now() - sent_at > layer->segment.geometry.expiry
+		                ? FOREBAY_COUNT_EXPIRED
+		                : FOREBAY_COUNT_NO_MEMORY);
+		if (reply)
+			channel_reply_freed(layer, reply, head.generation);
+		return NULL;
+	}
+	message->received = true;
+	message->synthetic = message->parsed = false;
+	message->buffer = buffer;
+	message->envelope_length = head.envelope;
+	message->content = NULL;
+	message->content_length = head.content;
+	message->kind = head.kind;
+	message->reply = reply;
+	message->generation = head.generation;
+	message->sent_at = sent_at;
+	message->channel[0] = '\0';
+	shm_process_count(&layer->self, FOREBAY_COUNT_RECEIVED, 1);
+	return message;
+}
+
+// Receives from one ring: a message, or NULL with *RESULT. What is dropped on the way (expired, malformed,
+// too late) doesn't count as a message.
+static struct forebay_message *receive_from(
+        struct forebay *layer, struct shm_ring *ring, bool inbox, enum shm_result *result)
+{
+	uint32_t handle;
+
+	while ((*result = shm_ring_pop(ring, &layer->pool, &handle)) == SHM_OK) {
+		struct forebay_message *message = open_message(layer, handle, inbox);
+
+		channel_room(layer, ring);
+		if (message)
+			return message;
+	}
+	return NULL;
+}
+
+// The channel that was listened to has ended: an idle one is made anew, a stream is over.
+static struct forebay_message *ended(struct forebay *layer, uint32_t index)
+{
+	struct channel_listen *listen = layer->listens[index];
+	struct forebay_message *message = NULL;
+
+	shm_table_unlink(&layer->table, &listen->ring);
+	if (!listen->stream) {
+		(void)attach(layer, listen); // if the table is full, the next poll tries again
+		return NULL;
+	}
+	message = channel_message_closed(layer, listen->name);
+	if (message)
+		remove_listen(layer, index);
+	return message;
+}
+
+// Asks every source once, beginning behind the one that answered last.
+static struct forebay_message *poll_all(struct forebay *layer)
+{
+	uint32_t sources = layer->listen_count + 1;
+
+	for (uint32_t left = sources; left > 0; left--) {
+		uint32_t source = layer->turn >= sources ? 0 : layer->turn;
+		struct forebay_message *message = NULL;
+		enum shm_result result;
+
+		layer->turn = source + 1;
+		if (source == 0) {
+			if (layer->has_inbox)
+				message = receive_from(layer, &layer->inbox, true, &result);
+		} else {
+			struct channel_listen *listen = layer->listens[source - 1];
+
+			message = receive_from(layer, &listen->ring, false, &result);
+			if (message) {
+				strcpy(message->channel, listen->name);
+			} else if (result == SHM_CLOSED) {
+				message = ended(layer, source - 1);
+				sources = layer->listen_count + 1;
+			}
+		}
+		if (message)
+			return message;
+	}
+	return NULL;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Waiting
+// ---------------------------------------------------------------------------------------------
+
+// What is done only when there is time: zones not needed go back, lost credit is replaced.
+static void housekeep(struct forebay *layer)
+{
+	int64_t now = channel_now();
+
+	if (now < layer->housekeeping)
+		return;
+	layer->housekeeping = now + HOUSEKEEPING;
+	shm_pool_trim(&layer->pool);
+	channel_reply_heal(layer);
+}
+
+static bool was_nudged(struct forebay *layer)
+{
+	return load_seq_cst(&layer->self.mem->nudged) != 0 &&
+	       exchange_seq_cst(&layer->self.mem->nudged, 0) != 0;
+}
+
+int channel_sleep(
+        struct forebay *layer, int64_t deadline, bool (*poll)(void *context), void *context)
+{
+	int64_t left = deadline < 0 ? SHM_NAP_MAX : deadline - channel_now();
+	int result;
+
+	if (left <= 0)
+		return FOREBAY_TIMEOUT;
+	housekeep(layer);
+	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FUTEX);
+	if (was_nudged(layer)) {
+		shm_doorbell_awake(&layer->bell);
+		return 0;
+	}
+	if (poll && poll(context)) {
+		shm_doorbell_awake(&layer->bell);
+		return 1;
+	}
+	result = shm_doorbell_wait(&layer->bell, left > SHM_NAP_MAX ? SHM_NAP_MAX : (int)left);
+	(void)was_nudged(layer);
+	return result;
+}
+
+struct poll_context {
+	struct forebay *layer;
+	struct forebay_message *message;
+};
+
+static bool poll_once_more(void *context)
+{
+	struct poll_context *poll = context;
+
+	poll->message = poll_all(poll->layer);
+	return poll->message != NULL;
+}
+
+static int receive_blocking(struct forebay *layer, int timeout, struct forebay_message **message)
+{
+	int64_t deadline = timeout < 0 ? -1 : channel_now() + timeout;
+
+	for (;;) {
+		struct poll_context poll = {layer, NULL};
+		int result = channel_sleep(layer, deadline, poll_once_more, &poll);
+
+		if (result < 0 || result == FOREBAY_TIMEOUT)
+			return result;
+		*message = poll.message ? poll.message : poll_all(layer);
+		if (*message)
+			return 0;
+	}
+}
+
+// Leaves the doorbell armed for the caller's event loop. What arrives now rings it.
+static int arm(struct forebay *layer, struct forebay_message **message)
+{
+	housekeep(layer);
+	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
+	*message = poll_all(layer);
+	if (*message) {
+		shm_doorbell_awake(&layer->bell);
+		layer->fruitless = false;
+		return 0;
+	}
+	layer->armed = true;
+	if (was_nudged(layer)) // room has come: let the loop turn at once
+		shm_doorbell_ring_self(&layer->bell);
+	return FOREBAY_TIMEOUT;
+}
+
+// A ring is read off the FIFO when `sleeping` says that there was one. A waker that was slow to write may
+// leave a byte behind; a round in vain empties the FIFO too, so that the loop doesn't spin on it.
+static void disarm(struct forebay *layer)
+{
+	bool rung = load_relaxed(&layer->self.mem->sleeping) == SHM_AWAKE;
+
+	if (rung || layer->fruitless)
+		shm_doorbell_drain(&layer->bell);
+	shm_doorbell_awake(&layer->bell);
+	layer->armed = false;
+	layer->fruitless = true;
+}
+
+int forebay_receive(struct forebay *layer, int timeout, struct forebay_message **message)
+{
+	*message = NULL;
+	if (layer->stale)
+		return -ESTALE;
+	if (layer->armed)
+		disarm(layer);
+	*message = poll_all(layer);
+	if (*message) {
+		layer->fruitless = false;
+		return 0;
+	}
+	if (timeout != 0)
+		return receive_blocking(layer, timeout, message);
+	if (layer->bell.fifo >= 0)
+		return arm(layer, message);
+	housekeep(layer);
+	return FOREBAY_TIMEOUT;
+}
+
+int forebay_fd(struct forebay *layer)
+{
+	return layer->stale ? -ESTALE : shm_doorbell_fd(&layer->bell);
+}

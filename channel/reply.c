@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "channel/layer.h"
+#include "channel/name.h"
+
+// A reply channel's id is index:24 | generation:40 of its endpoint; a stream's is slot:8 |
+// incarnation:24 | count:32, so that it never comes back.
+#define ID_OF(INDEX, GENERATION) ((uint64_t)(INDEX) << 40 | (GENERATION))
+#define ID_INDEX(ID)             ((uint32_t)((ID) >> 40))
+#define ID_GENERATION(ID)        ((ID)&0xffffffffffull)
+
+static int open_inbox(struct forebay *layer)
+{
+	char name[FOREBAY_NAME_SIZE];
+
+	snprintf(name, sizeof name, "replies to process %u", layer->self.slot);
+	if (shm_table_make_inbox(&layer->table, name, CHANNEL_INBOX_CAPACITY, &layer->inbox) !=
+	                SHM_OK &&
+	        shm_table_make_inbox(&layer->table, name, 1u << SHM_NARROW_ORDER, &layer->inbox) !=
+	                SHM_OK)
+		return FOREBAY_NO_CHANNEL;
+	shm_table_listen(&layer->table, &layer->inbox, layer->self.slot);
+	store_release(&layer->self.mem->inbox, layer->inbox.id + 1);
+	layer->has_inbox = true;
+	return 0;
+}
+
+// Takes 64 more endpoints.
+static int add_zone(struct forebay *layer)
+{
+	struct channel_reply *replies;
+	uint32_t zone;
+
+	replies = calloc(SHM_ENDPOINT_ZONE, sizeof *replies);
+	if (!replies)
+		return -ENOMEM;
+	zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
+	if (zone == SHM_HANDLE_NONE) {
+		free(replies);
+		return FOREBAY_NO_CHANNEL;
+	}
+	layer->reply_zones[zone] = replies;
+	for (int i = SHM_ENDPOINT_ZONE - 1; i >= 0; i--) {
+		replies[i].index = zone * SHM_ENDPOINT_ZONE + (uint32_t)i;
+		replies[i].next = layer->free_replies;
+		layer->free_replies = &replies[i];
+	}
+	return 0;
+}
+
+static int find_prefix(struct forebay *layer, const char *name, const struct channel_prefix **out)
+{
+	struct channel_prefix *prefix;
+	char example[FOREBAY_NAME_SIZE];
+
+	for (prefix = layer->prefixes; prefix; prefix = prefix->next) {
+		if (strcmp(prefix->name, name) == 0) {
+			*out = prefix;
+			return 0;
+		}
+	}
+	if (!channel_name_is_prefix(name))
+		return FOREBAY_BAD_NAME;
+	prefix = calloc(1, sizeof *prefix);
+	if (!prefix)
+		return -ENOMEM;
+	strcpy(prefix->name, name);
+	channel_name_make(example, name, '!', 0);
+	prefix->window = channel_capacity(layer, example);
+	prefix->next = layer->prefixes;
+	layer->prefixes = prefix;
+	*out = prefix;
+	return 0;
+}
+
+void channel_reply_name(const struct channel_reply *reply, uint64_t generation, char *name)
+{
+	channel_name_make(name, reply->prefix->name, '!', ID_OF(reply->index, generation));
+}
+
+int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window, void *owner,
+        char name[FOREBAY_NAME_SIZE])
+{
+	struct channel_reply *reply;
+	const struct channel_prefix *known;
+	int result = layer->stale ? -ESTALE : find_prefix(layer, prefix, &known);
+
+	if (result == 0 && !layer->has_inbox)
+		result = open_inbox(layer);
+	if (result == 0 && !layer->free_replies)
+		result = add_zone(layer);
+	if (result != 0)
+		return result;
+	reply = layer->free_replies;
+	layer->free_replies = reply->next;
+	reply->owner = owner;
+	reply->prefix = known;
+	reply->window = window ? window : known->window;
+	if (reply->window > CHANNEL_INBOX_CAPACITY)
+		reply->window = CHANNEL_INBOX_CAPACITY;
+	reply->limit = reply->window;
+	reply->seen = reply->held = 0;
+	reply->generation = shm_endpoint_open(&layer->segment, reply->index,
+	        (uint64_t)layer->inbox.generation << 32 | layer->inbox.id, reply->window);
+	channel_reply_name(reply, reply->generation, name);
+	return 0;
+}
+
+static struct channel_reply *reply_at(struct forebay *layer, uint32_t index)
+{
+	if (index >= layer->segment.geometry.endpoints ||
+	        !layer->reply_zones[index / SHM_ENDPOINT_ZONE])
+		return NULL;
+	return &layer->reply_zones[index / SHM_ENDPOINT_ZONE][index % SHM_ENDPOINT_ZONE];
+}
+
+struct channel_reply *channel_reply_find(struct forebay *layer, uint32_t index, uint64_t generation)
+{
+	struct channel_reply *reply = reply_at(layer, index);
+
+	return reply && generation != 0 && reply->generation == generation ? reply : NULL;
+}
+
+int forebay_reply_close(struct forebay *layer, const char *name)
+{
+	struct channel_reply *reply;
+	uint64_t id;
+
+	if (layer->stale)
+		return -ESTALE;
+	if (channel_name_kind(name, &id) != CHANNEL_REPLY)
+		return FOREBAY_BAD_NAME;
+	reply = channel_reply_find(layer, ID_INDEX(id), ID_GENERATION(id));
+	if (!reply)
+		return FOREBAY_GONE;
+	shm_endpoint_close(&layer->segment, reply->index, reply->generation);
+	reply->generation = 0;
+	reply->owner = NULL;
+	reply->next = layer->free_replies;
+	layer->free_replies = reply;
+	return 0;
+}
+
+// Moves the limit, and tells who waits for it.
+static void grant(struct forebay *layer, struct channel_reply *reply, uint32_t limit)
+{
+	uint32_t waiter;
+
+	reply->limit = limit & SHM_SEQUENCE_MASK;
+	waiter = shm_endpoint_grant(&layer->segment, reply->index, limit);
+	if (waiter && waiter <= SHM_PROCESSES && shm_doorbell_nudge(&layer->bell, waiter - 1))
+		shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+}
+
+void channel_reply_received(struct channel_reply *reply, uint32_t sequence)
+{
+	// Several senders may have taken their numbers in another order than they published.
+	if (shm_sequence_diff(sequence + 1, reply->seen) > 0)
+		reply->seen = (sequence + 1) & SHM_SEQUENCE_MASK;
+	reply->held++;
+}
+
+void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation)
+{
+	uint32_t limit;
+
+	if (reply->generation != generation)
+		return; // closed meanwhile: nobody can send any more
+	reply->held--;
+	limit = reply->seen + reply->window -
+	        (reply->held < reply->window ? reply->held : reply->window);
+	// Half a window at a time, so that the sender's cache line seldom moves.
+	if (shm_sequence_diff(limit, reply->limit) >= (int32_t)(reply->window + 1) / 2)
+		grant(layer, reply, limit);
+}
+
+void channel_reply_heal(struct forebay *layer)
+{
+	uint32_t zones = layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE;
+
+	for (uint32_t i = 0; i < zones * SHM_ENDPOINT_ZONE; i++) {
+		struct channel_reply *reply;
+
+		if (!layer->reply_zones[i / SHM_ENDPOINT_ZONE]) {
+			i += SHM_ENDPOINT_ZONE - 1;
+			continue;
+		}
+		reply = reply_at(layer, i);
+		if (reply->generation && reply->held == 0) {
+			uint32_t next = shm_endpoint_next(&layer->segment, i);
+
+			// All credit is taken, and nothing came of it: the takers are dead, or about to publish,
+			// and then at most one more window is under way.
+			if (shm_sequence_diff(reply->limit, next) <= 0)
+				grant(layer, reply, next + reply->window);
+		}
+	}
+}
+
+void channel_reply_fini(struct forebay *layer)
+{
+	uint32_t zones = layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE;
+
+	for (uint32_t zone = 0; layer->reply_zones && zone < zones; zone++)
+		free(layer->reply_zones[zone]);
+	free(layer->reply_zones);
+	layer->reply_zones = NULL;
+	while (layer->prefixes) {
+		struct channel_prefix *prefix = layer->prefixes;
+
+		layer->prefixes = prefix->next;
+		free(prefix);
+	}
+}
+
+// ---------------------------------------------------------------------------------------------
+// Streams
+// ---------------------------------------------------------------------------------------------
+
+int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOREBAY_NAME_SIZE])
+{
+	uint64_t incarnation = layer->self.uid & 0xffffff;
+	struct shm_ring ring;
+
+	if (layer->stale)
+		return -ESTALE;
+	if (!channel_name_is_prefix(prefix))
+		return FOREBAY_BAD_NAME;
+	channel_name_make(name, prefix, '?',
+	        (uint64_t)layer->self.slot << 56 | incarnation << 32 | (uint32_t)++layer->streams);
+	if (shm_table_make(&layer->table, name, channel_capacity(layer, name), layer->self.uid,
+	            &ring) != SHM_OK)
+		return FOREBAY_NO_CHANNEL;
+	return 0;
+}
+
+int forebay_stream_close(struct forebay *layer, const char *name)
+{
+	uint64_t id, dropped = 0;
+	struct shm_ring ring;
+
+	if (layer->stale)
+		return -ESTALE;
+	if (channel_name_kind(name, &id) != CHANNEL_STREAM)
+		return FOREBAY_BAD_NAME;
+	if (shm_table_find(&layer->table, name, &ring) != SHM_OK)
+		return FOREBAY_GONE;
+	(void)shm_table_end(&layer->table, &ring, true, &dropped);
+	shm_process_count(&layer->self, FOREBAY_COUNT_GONE, dropped);
+	// A listener that sleeps learns of it now.
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
+		shm_atomic64 *bits = &layer->segment.channel[ring.id].receivers[slot / 64];
+
+		if (load_relaxed(bits) >> slot % 64 & 1)
+			(void)shm_doorbell_wake(&layer->bell, slot);
+	}
+	return 0;
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <string.h>
+
+#include "channel/base64.h"
+#include "channel/layer.h"
+#include "channel/name.h"
+#include "channel/utf8.h"
+
+// A message ready to be copied into shared memory.
+struct outgoing {
+	const char *envelope;
+	size_t envelope_length;
+	const struct forebay_message *message;
+	struct channel_message_mem head;
+	uint32_t length; // of all three parts
+};
+
+// ---------------------------------------------------------------------------------------------
+// The message
+// ---------------------------------------------------------------------------------------------
+
+// Octets of the message printed as one JSON object: what the limit is on (message standards).
+static size_t encoded_length(const struct forebay_message *message, size_t envelope)
+{
+	static const size_t text_extra = sizeof ",\"content\":\"\"" - 1;
+	static const size_t binary_extra = sizeof ",\"content\":\"\",\"binary\":true" - 1;
+
+	if (message->kind == FOREBAY_NO_CONTENT)
+		return envelope;
+	if (message->kind & FOREBAY_BINARY)
+		return envelope + binary_extra +
+		       channel_base64_encoded_length(message->content_length);
+	// No octet takes more than six ("\u0000"): most messages needn't be looked at.
+	if (envelope + text_extra + 6 * message->content_length <= FOREBAY_MESSAGE_MAX)
+		return 0;
+	return envelope + text_extra +
+	       channel_json_escaped_length(message->content, message->content_length);
+}
+
+static int prepare(struct forebay_message *message, struct outgoing *outgoing)
+{
+	int result = channel_json_writer_finish(
+	        &message->writer, &outgoing->envelope, &outgoing->envelope_length);
+
+	if (result != 0)
+		return result;
+	if (message->content_length > FOREBAY_MESSAGE_MAX)
+		return FOREBAY_TOO_LARGE;
+	if ((message->kind & FOREBAY_TEXT) &&
+	        !channel_utf8_valid(message->content, message->content_length))
+		return FOREBAY_BAD_MESSAGE;
+	if (encoded_length(message, outgoing->envelope_length) > FOREBAY_MESSAGE_MAX)
+		return FOREBAY_TOO_LARGE;
+	outgoing->message = message;
+	outgoing->head = (struct channel_message_mem){
+	        .envelope = (uint32_t)outgoing->envelope_length,
+	        .content = (uint32_t)message->content_length,
+	        .kind = message->kind,
+	};
+	outgoing->length = (uint32_t)(sizeof outgoing->head + outgoing->envelope_length +
+	                              message->content_length);
+	return 0;
+}
+
+// Copies LENGTH octets to OFFSET of BUFFER, over its spans. Returns the offset behind them.
+static uint32_t append(
+        const struct shm_buffer *buffer, uint32_t offset, const void *data, size_t length)
+{
+	uint32_t start = 0;
+	const char *from = data;
+
+	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
+		uint32_t end = start + buffer->span[i].length;
+
+		if (offset < end) {
+			size_t here = end - offset < length ? end - offset : length;
+
+			memcpy(buffer->span[i].data + (offset - start), from, here);
+			from += here;
+			length -= here;
+			offset += (uint32_t)here;
+		}
+		start = end;
+	}
+	return offset;
+}
+
+// Copies the message into blocks of its own, HELD. False if none are free.
+static bool store(struct forebay *layer, const struct outgoing *outgoing, struct shm_buffer *buffer,
+        struct shm_block_mem **block)
+{
+	uint32_t offset = 0;
+
+	if (!shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
+		// Give back what the dead hold and what nobody has read in time, and try once more.
+		if (forebay_reap(layer) < 0 ||
+		        !shm_pool_alloc(&layer->pool, outgoing->length, buffer))
+			return false;
+	}
+	*block = shm_pool_block(&layer->pool, buffer->handle);
+	store_relaxed(&(*block)->sent_at, (uint64_t)channel_now());
+	offset = append(buffer, offset, &outgoing->head, sizeof outgoing->head);
+	offset = append(buffer, offset, outgoing->envelope, outgoing->envelope_length);
+	append(buffer, offset, outgoing->message->content, outgoing->message->content_length);
+	return true;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The channel
+// ---------------------------------------------------------------------------------------------
+
+// Wakes one of the channel's listeners, if one sleeps. Those awake find the message by themselves.
+static void wake_receiver(struct forebay *layer, const struct shm_ring *ring)
+{
+	struct shm_channel_mem *channel = &layer->segment.channel[ring->id];
+
+	for (uint32_t word = 0; word < SHM_WAITER_WORDS; word++) {
+		uint64_t bits = load_seq_cst(&channel->receivers[word]);
+
+		for (; bits; bits &= bits - 1) {
+			uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
+
+			if (shm_doorbell_wake(&layer->bell, slot)) {
+				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+				return;
+			}
+		}
+	}
+}
+
+// Says that we wait for room in the channel; see channel_room().
+static void announce(struct forebay *layer, const struct shm_ring *ring)
+{
+	(void)fetch_or_seq_cst(
+	        &layer->segment.channel[ring->id].senders, 1ull << layer->self.slot % 64);
+}
+
+static uint32_t cache_index(const char *name)
+{
+	uint32_t hash = 5381;
+
+	while (*name)
+		hash = hash * 33 ^ (unsigned char)*name++;
+	return hash % CHANNEL_CACHE;
+}
+
+// The ring of a plain channel, made if need be; of a stream only if it exists.
+static int find_ring(struct forebay *layer, const char *name, enum channel_kind kind,
+        struct channel_cached **out)
+{
+	struct channel_cached *cached = &layer->cache[cache_index(name)];
+	enum shm_result result;
+
+	*out = cached;
+	if (strcmp(cached->name, name) == 0)
+		return 0;
+	cached->name[0] = '\0';
+	if (kind == CHANNEL_STREAM)
+		result = shm_table_find(&layer->table, name, &cached->ring);
+	else
+		result = shm_table_make(
+		        &layer->table, name, channel_capacity(layer, name), 0, &cached->ring);
+	if (result != SHM_OK)
+		return kind == CHANNEL_STREAM ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
+	strcpy(cached->name, name);
+	return 0;
+}
+
+static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,
+        const struct outgoing *outgoing)
+{
+	struct channel_cached *cached;
+	struct shm_block_mem *block;
+	struct shm_buffer buffer;
+	enum shm_result pushed = SHM_CLOSED;
+	bool waiting = false;
+	int result = 0;
+
+	if (!store(layer, outgoing, &buffer, &block))
+		return FOREBAY_NO_MEMORY;
+	// A channel that was idle may be ended under our feet, even more than once; it is made anew. One that
+	// is full is tried once more after we have said that we wait: room that came in between isn't missed.
+	for (int round = 0;
+	        round < 16 && (pushed == SHM_CLOSED || (pushed == SHM_FULL && !waiting)); round++) {
+		if (pushed == SHM_FULL) {
+			announce(layer, &cached->ring);
+			waiting = true;
+		}
+		result = find_ring(layer, name, kind, &cached);
+		if (result != 0)
+			break;
+		pushed = shm_ring_push(&cached->ring, &layer->pool, buffer.handle, block);
+		if (pushed == SHM_CLOSED) {
+			shm_table_unlink(&layer->table, &cached->ring);
+			cached->name[0] = '\0';
+		}
+	}
+	if (pushed == SHM_OK) {
+		wake_receiver(layer, &cached->ring);
+		return 0;
+	}
+	shm_pool_free(&layer->pool, buffer.handle);
+	if (pushed == SHM_FULL) {
+		(void)fetch_add_relaxed(&layer->segment.channel[cached->ring.id].full, 1);
+		return FOREBAY_FULL;
+	}
+	return result != 0 ? result : FOREBAY_NO_CHANNEL;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The reply channel
+// ---------------------------------------------------------------------------------------------
+
+static int outcome_of(enum shm_result result)
+{
+	return result == SHM_FULL     ? FOREBAY_FULL
+	       : result == SHM_CLOSED ? FOREBAY_GONE
+	                              : FOREBAY_BAD_NAME;
+}
+
+// The inbox that the endpoint's owner receives from.
+static bool find_inbox(struct forebay *layer, uint32_t index, struct shm_ring *ring)
+{
+	uint64_t word = load_relaxed(&layer->segment.endpoint[index].ring);
+
+	if (!shm_table_ring(&layer->table, (uint32_t)word, ring))
+		return false;
+	ring->generation = (uint32_t)(word >> 32);
+	return true;
+}
+
+static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgoing)
+{
+	uint32_t index = (uint32_t)(id >> 40);
+	uint64_t generation = id & 0xffffffffff;
+	enum shm_result result = shm_endpoint_look(&layer->segment, index, generation);
+	struct shm_block_mem *block;
+	struct shm_buffer buffer;
+	struct shm_ring inbox;
+
+	if (result == SHM_FULL) {
+		// Once more after saying that we wait: room that came in between isn't missed.
+		shm_endpoint_wait(&layer->segment, index, layer->self.slot);
+		result = shm_endpoint_look(&layer->segment, index, generation);
+	}
+	if (result != SHM_OK)
+		return outcome_of(result);
+	outgoing->head.endpoint = index;
+	outgoing->head.generation = generation;
+	if (!store(layer, outgoing, &buffer, &block))
+		return FOREBAY_NO_MEMORY;
+	result = shm_endpoint_take(&layer->segment, index, generation, &outgoing->head.sequence);
+	if (result == SHM_OK) {
+		append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
+		result = find_inbox(layer, index, &inbox)
+		                 ? shm_ring_push(&inbox, &layer->pool, buffer.handle, block)
+		                 : SHM_CLOSED;
+		if (result == SHM_OK) {
+			wake_receiver(layer, &inbox);
+			return 0;
+		}
+		shm_endpoint_untake(&layer->segment, index, generation, outgoing->head.sequence);
+		if (result == SHM_FULL)
+			announce(layer, &inbox);
+	}
+	shm_pool_free(&layer->pool, buffer.handle);
+	return outcome_of(result);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Sending
+// ---------------------------------------------------------------------------------------------
+
+static void count(struct forebay *layer, int result)
+{
+	static const unsigned char counter[] = {
+	        [FOREBAY_OK] = FOREBAY_COUNT_SENT,
+	        [FOREBAY_FULL] = FOREBAY_COUNT_FULL,
+	        [FOREBAY_TIMEOUT] = FOREBAY_COUNT_FULL,
+	        [FOREBAY_GONE] = FOREBAY_COUNT_GONE,
+	        [FOREBAY_TOO_LARGE] = FOREBAY_COUNT_TOO_LARGE,
+	        [FOREBAY_BAD_NAME] = FOREBAY_COUNT_BAD,
+	        [FOREBAY_BAD_MESSAGE] = FOREBAY_COUNT_BAD,
+	        [FOREBAY_NO_MEMORY] = FOREBAY_COUNT_NO_MEMORY,
+	        [FOREBAY_NO_CHANNEL] = FOREBAY_COUNT_NO_CHANNEL,
+	};
+
+	if (result >= 0 && result < (int)sizeof counter)
+		shm_process_count(&layer->self, counter[result], 1);
+}
+
+static int try_send(struct forebay *layer, const char *channel, enum channel_kind kind, uint64_t id,
+        struct outgoing *outgoing)
+{
+	switch (kind) {
+	case CHANNEL_REPLY:
+		return send_reply(layer, id, outgoing);
+	case CHANNEL_PLAIN:
+	case CHANNEL_STREAM:
+		return send_ring(layer, channel, kind, outgoing);
+	default:
+		return FOREBAY_BAD_NAME;
+	}
+}
+
+// Each failed try has left our slot where room is announced, so between two of them we sleep.
+static int send_waiting(struct forebay *layer, const char *channel, enum channel_kind kind,
+        uint64_t id, struct outgoing *outgoing, int timeout)
+{
+	int64_t deadline = timeout < 0 ? -1 : channel_now() + timeout;
+	int result = FOREBAY_FULL;
+
+	while (result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY) {
+		int slept = channel_sleep(layer, deadline, NULL, NULL);
+
+		if (slept < 0)
+			return slept;
+		result = try_send(layer, channel, kind, id, outgoing);
+		if (slept == FOREBAY_TIMEOUT && result == FOREBAY_FULL)
+			return FOREBAY_TIMEOUT;
+		if (slept == FOREBAY_TIMEOUT)
+			break;
+	}
+	return result;
+}
+
+int forebay_send(
+        struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
+{
+	struct outgoing outgoing;
+	enum channel_kind kind;
+	uint64_t id;
+	int result;
+
+	if (layer->stale)
+		return -ESTALE;
+	kind = channel_name_kind(channel, &id);
+	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : prepare(message, &outgoing);
+	if (result == 0)
+		result = try_send(layer, channel, kind, id, &outgoing);
+	if (timeout != 0 && (result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY))
+		result = send_waiting(layer, channel, kind, id, &outgoing, timeout);
+	count(layer, result);
+	return result;
+}

@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: MIT
+// connection.c - sockets, buffers and output queues; see connection.h.
+#include "server/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// How much freed memory the pool keeps. What a burst needed beyond that goes back to the heap.
+#define SPARE_CONNECTIONS 1024
+#define SPARE_SEGMENTS    256
+#define SPARE_BUFFERS     256
+
+#define FLUSH_IOV 64 // parts of several segments that one writev() takes
+
+// One connection_write() that could not be done at once.
+struct connection_segment {
+	struct connection_segment *next;
+	struct forebay_message *message;
+	char *copy; // of the first part
+	int first, count;
+	struct iovec parts[CONNECTION_IOV];
+};
+
+// A buffer of CONNECTION_BUFFER octets on the free list.
+struct connection_buffer {
+	struct connection_buffer *next;
+};
+
+// ---------------------------------------------------------------------------------------------
+// The socket
+// ---------------------------------------------------------------------------------------------
+
+static ssize_t socket_read(struct connection *connection, void *buffer, size_t size)
+{
+	return read(connection->fd, buffer, size);
+}
+
+static ssize_t socket_write(struct connection *connection, const struct iovec *parts, int count)
+{
+	return writev(connection->fd, parts, count);
+}
+
+static bool try_again(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Input
+// ---------------------------------------------------------------------------------------------
+
+static char *take_buffer(struct connection_pool *pool)
+{
+	struct connection_buffer *buffer = pool->spare_buffers;
+
+	if (!buffer)
+		return malloc(CONNECTION_BUFFER);
+	pool->spare_buffers = buffer->next;
+	pool->spare_buffer_count--;
+	return (char *)buffer;
+}
+
+static void release_input(struct connection *connection)
+{
+	struct connection_pool *pool = connection->pool;
+
+	if (connection->input_size == CONNECTION_BUFFER &&
+	        pool->spare_buffer_count < SPARE_BUFFERS) {
+		struct connection_buffer *buffer = (struct connection_buffer *)connection->input;
+
+		buffer->next = pool->spare_buffers;
+		pool->spare_buffers = buffer;
+		pool->spare_buffer_count++;
+	} else {
+		free(connection->input);
+	}
+	connection->input = NULL;
+	connection->input_size = connection->input_begin = connection->input_end = 0;
+}
+
+static void move_to_front(struct connection *connection)
+{
+	size_t length = connection_input_length(connection);
+
+	if (!connection->input_begin)
+		return;
+	memmove(connection->input, connection_input(connection), length);
+	connection->input_begin = 0;
+	connection->input_end = length;
+}
+
+// Exchanges the buffer for one of SIZE octets, or of the usual size if that is more.
+static int grow(struct connection *connection, size_t size)
+{
+	size_t length = connection_input_length(connection);
+	char *input;
+
+	if (size < CONNECTION_BUFFER)
+		size = CONNECTION_BUFFER;
+	input = size == CONNECTION_BUFFER ? take_buffer(connection->pool) : malloc(size);
+	if (!input)
+		return -ENOMEM;
+	if (connection->input) {
+		memcpy(input, connection_input(connection), length);
+		release_input(connection);
+	}
+	connection->input = input;
+	connection->input_size = size;
+	connection->input_end = length;
+	return 0;
+}
+
+int connection_reserve(struct connection *connection, size_t room)
+{
+	if (connection->input_size - connection->input_end >= room && connection->input)
+		return 0;
+	if (connection->input_size >= connection_input_length(connection) + room) {
+		move_to_front(connection);
+		return 0;
+	}
+	return grow(connection, connection_input_length(connection) + room);
+}
+
+// Makes room for at least one octet, growing by doubling up to the limit. Returns whether there is.
+static bool make_room(struct connection *connection)
+{
+	size_t size = connection->input_size;
+
+	if (connection->input_end < size)
+		return true;
+	if (connection->input_begin) {
+		move_to_front(connection);
+		return true;
+	}
+	if (size && size >= connection->input_limit)
+		return false;
+	size *= 2;
+	return grow(connection, size < connection->input_limit ? size : connection->input_limit) ==
+	       0;
+}
+
+void connection_consume(struct connection *connection, size_t length)
+{
+	connection->input_begin += length;
+	if (connection->input && connection->input_begin == connection->input_end)
+		release_input(connection);
+}
+
+void connection_cut(struct connection *connection, size_t offset, size_t length)
+{
+	char *start = connection_input(connection) + offset;
+
+	memmove(start, start + length, connection_input_length(connection) - offset - length);
+	connection->input_end -= length;
+}
+
+bool connection_poll(struct connection *connection)
+{
+	ssize_t count;
+
+	if (connection->eof || !make_room(connection))
+		return false;
+	count = socket_read(connection, connection->input + connection->input_end,
+	        connection->input_size - connection->input_end);
+	if (count > 0)
+		connection->input_end += (size_t)count;
+	connection_consume(connection, 0);
+	return count > 0;
+}
+
+void connection_want_read(struct connection *connection, bool want)
+{
+	if (connection->closed || want == connection->reading || (want && connection->eof))
+		return;
+	connection->reading = want;
+	if (want)
+		event_add(&connection->read_event, NULL);
+	else
+		event_del(&connection->read_event);
+}
+
+static void meet_eof(struct connection *connection)
+{
+	connection_want_read(connection, false);
+	connection->eof = true;
+	connection_consume(connection, 0);
+	if (connection->lingering)
+		connection_close(connection);
+	else if (!connection->finishing)
+		connection->protocol->on_eof(connection);
+}
+
+// Reads what nobody wants any more, into the buffer where it was.
+static void discard(struct connection *connection, size_t length)
+{
+	connection->lingered += (uint32_t)length;
+	if (connection->lingered > CONNECTION_LINGER_OCTETS)
+		connection_close(connection);
+	else
+		connection_consume(connection, connection_input_length(connection));
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *argument)
+{
+	struct connection *connection = argument;
+	ssize_t count;
+
+	(void)fd;
+	(void)what;
+	if (!make_room(connection)) {
+		connection_want_read(connection, false);
+		return;
+	}
+	count = socket_read(connection, connection->input + connection->input_end,
+	        connection->input_size - connection->input_end);
+	if (count > 0) {
+		connection->input_end += (size_t)count;
+		if (connection->finishing)
+			discard(connection, (size_t)count);
+		else
+			connection->protocol->on_data(connection);
+	} else if (count == 0) {
+		meet_eof(connection);
+	} else if (try_again(errno)) {
+		connection_consume(connection, 0);
+	} else {
+		connection_close(connection);
+	}
+}
+
+// ---------------------------------------------------------------------------------------------
+// Output
+// ---------------------------------------------------------------------------------------------
+
+static struct connection_segment *take_segment(struct connection_pool *pool)
+{
+	struct connection_segment *segment = pool->spare_segments;
+
+	if (!segment)
+		return malloc(sizeof(*segment));
+	pool->spare_segments = segment->next;
+	pool->spare_segment_count--;
+	return segment;
+}
+
+static void free_segment(struct connection_pool *pool, struct connection_segment *segment)
+{
+	forebay_message_free(segment->message);
+	free(segment->copy);
+	if (pool->spare_segment_count >= SPARE_SEGMENTS) {
+		free(segment);
+		return;
+	}
+	segment->next = pool->spare_segments;
+	pool->spare_segments = segment;
+	pool->spare_segment_count++;
+}
+
+// Takes LENGTH written octets off the parts from FIRST on. Returns the first part that isn't done.
+static int advance(struct iovec *parts, int first, int count, size_t *length)
+{
+	while (first < count && *length >= parts[first].iov_len)
+		*length -= parts[first++].iov_len;
+	if (first < count) {
+		parts[first].iov_base = (char *)parts[first].iov_base + *length;
+		parts[first].iov_len -= *length;
+		*length = 0;
+	}
+	return first;
+}
+
+static size_t total(const struct iovec *parts, int count)
+{
+	size_t length = 0;
+
+	for (int i = 0; i < count; i++)
+		length += parts[i].iov_len;
+	return length;
+}
+
+static void want_write(struct connection *connection, bool want)
+{
+	if (want == connection->writing)
+		return;
+	connection->writing = want;
+	if (want) {
+		event_add(&connection->write_event, NULL);
+		timer_arm(connection->pool->wheel, &connection->timer,
+		        connection->pool->write_timeout);
+	} else {
+		event_del(&connection->write_event);
+		timer_stop(&connection->timer);
+	}
+}
+
+// Queues what is left of a write. Takes over MESSAGE.
+static int enqueue(struct connection *connection, const struct iovec *parts, int first, int count,
+        struct forebay_message *message)
+{
+	struct connection_segment *segment = take_segment(connection->pool);
+
+	if (!segment) {
+		forebay_message_free(message);
+		return -ENOMEM;
+	}
+	*segment = (struct connection_segment){.message = message, .first = first, .count = count};
+	memcpy(segment->parts, parts, (size_t)count * sizeof(*parts));
+	*connection->output_end = segment;
+	connection->output_end = &segment->next;
+	if (first > 0 || parts[0].iov_len == 0)
+		return 0;
+	segment->copy = malloc(parts[0].iov_len);
+	if (!segment->copy)
+		return -ENOMEM;
+	memcpy(segment->copy, parts[0].iov_base, parts[0].iov_len);
+	segment->parts[0].iov_base = segment->copy;
+	return 0;
+}
+
+void connection_write(struct connection *connection, const struct iovec *parts, int count,
+        struct forebay_message *message)
+{
+	struct iovec rest[CONNECTION_IOV];
+	size_t length;
+	ssize_t written = 0;
+	int first;
+
+	if (connection->closed) {
+		forebay_message_free(message);
+		return;
+	}
+	if (!connection->output) {
+		written = socket_write(connection, parts, count);
+		if (written == (ssize_t)total(parts, count)) {
+			forebay_message_free(message);
+			return;
+		}
+		if (written < 0 && !try_again(errno)) {
+			forebay_message_free(message);
+			connection_close(connection);
+			return;
+		}
+	}
+	memcpy(rest, parts, (size_t)count * sizeof(*parts));
+	length = written > 0 ? (size_t)written : 0;
+	first = advance(rest, 0, count, &length);
+	if (enqueue(connection, rest, first, count, message) < 0)
+		connection_close(connection);
+	else
+		want_write(connection, true);
+}
+
+// One writev() for as much of the queue as it takes.
+static ssize_t flush(struct connection *connection)
+{
+	struct iovec parts[FLUSH_IOV];
+	int count = 0;
+
+	for (struct connection_segment *segment = connection->output; segment;
+	        segment = segment->next) {
+		int left = segment->count - segment->first;
+
+		if (count + left > FLUSH_IOV)
+			break;
+		memcpy(parts + count, segment->parts + segment->first,
+		        (size_t)left * sizeof(*parts));
+		count += left;
+	}
+	return socket_write(connection, parts, count);
+}
+
+// Takes LENGTH written octets off the queue.
+static void dequeue(struct connection *connection, size_t length)
+{
+	struct connection_segment *segment;
+
+	while ((segment = connection->output)) {
+		segment->first = advance(segment->parts, segment->first, segment->count, &length);
+		if (segment->first < segment->count)
+			return;
+		connection->output = segment->next;
+		if (!connection->output)
+			connection->output_end = &connection->output;
+		free_segment(connection->pool, segment);
+	}
+}
+
+static void finish_now(struct connection *connection)
+{
+	if (!connection->linger || connection->eof || shutdown(connection->fd, SHUT_WR) < 0) {
+		connection_close(connection);
+		return;
+	}
+	connection->lingering = true;
+	connection_consume(connection, connection_input_length(connection));
+	connection_want_read(connection, true);
+	timer_arm(connection->pool->wheel, &connection->timer, CONNECTION_LINGER);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *argument)
+{
+	struct connection *connection = argument;
+	ssize_t written = flush(connection);
+
+	(void)fd;
+	(void)what;
+	if (written < 0) {
+		if (!try_again(errno))
+			connection_close(connection);
+		return;
+	}
+	dequeue(connection, (size_t)written);
+	if (connection->output) {
+		timer_arm(connection->pool->wheel, &connection->timer,
+		        connection->pool->write_timeout);
+		return;
+	}
+	want_write(connection, false);
+	if (connection->finishing)
+		finish_now(connection);
+	else
+		connection->protocol->on_drained(connection);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Lifetime
+// ---------------------------------------------------------------------------------------------
+
+// The client took nothing for too long, or has lingered long enough.
+static void on_timer(struct timer *timer)
+{
+	connection_close((struct connection *)((char *)timer - offsetof(struct connection, timer)));
+}
+
+void connection_pool_init(struct connection_pool *pool, struct event_base *base,
+        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size)
+{
+	*pool = (struct connection_pool){
+	        .base = base,
+	        .wheel = wheel,
+	        .write_timeout = write_timeout,
+	        .object_size = object_size,
+	};
+}
+
+struct connection *connection_open(
+        struct connection_pool *pool, int fd, const struct connection_protocol *protocol)
+{
+	struct connection *connection = pool->spare;
+
+	if (connection) {
+		pool->spare = connection->next;
+		pool->spare_count--;
+	} else {
+		connection = malloc(pool->object_size);
+		if (!connection)
+			return NULL;
+	}
+	*connection = (struct connection){
+	        .protocol = protocol,
+	        .pool = pool,
+	        .fd = fd,
+	        .input_limit = CONNECTION_BUFFER,
+	};
+	connection->output_end = &connection->output;
+	timer_init(&connection->timer, on_timer);
+	event_assign(&connection->read_event, pool->base, fd, EV_READ | EV_PERSIST, on_readable,
+	        connection);
+	event_assign(&connection->write_event, pool->base, fd, EV_WRITE | EV_PERSIST, on_writable,
+	        connection);
+	pool->live++;
+	connection_want_read(connection, true);
+	return connection;
+}
+
+void connection_close(struct connection *connection)
+{
+	struct connection_pool *pool = connection->pool;
+
+	if (connection->closed)
+		return;
+	connection_want_read(connection, false);
+	want_write(connection, false);
+	connection->closed = true;
+	timer_fini(&connection->timer);
+	while (connection->output) {
+		struct connection_segment *segment = connection->output;
+
+		connection->output = segment->next;
+		free_segment(pool, segment);
+	}
+	connection->output_end = &connection->output;
+	close(connection->fd);
+	connection->fd = -1;
+	connection->next = pool->closed;
+	pool->closed = connection;
+	pool->live--;
+	connection->protocol->on_closed(connection);
+}
+
+void connection_finish(struct connection *connection, bool linger)
+{
+	if (connection->closed || connection->finishing)
+		return;
+	connection->finishing = true;
+	connection->linger = linger;
+	// What arrives meanwhile waits in the socket: it will be discarded, or closed away.
+	connection_want_read(connection, false);
+	if (!connection->output)
+		finish_now(connection);
+}
+
+void connection_pool_sweep(struct connection_pool *pool)
+{
+	struct connection *connection;
+
+	while ((connection = pool->closed)) {
+		pool->closed = connection->next;
+		if (connection->input)
+			release_input(connection);
+		if (pool->spare_count >= SPARE_CONNECTIONS) {
+			free(connection);
+			continue;
+		}
+		connection->next = pool->spare;
+		pool->spare = connection;
+		pool->spare_count++;
+	}
+}
+
+void connection_pool_fini(struct connection_pool *pool)
+{
+	connection_pool_sweep(pool);
+	while (pool->spare) {
+		struct connection *connection = pool->spare;
+
+		pool->spare = connection->next;
+		free(connection);
+	}
+	while (pool->spare_segments) {
+		struct connection_segment *segment = pool->spare_segments;
+
+		pool->spare_segments = segment->next;
+		free(segment);
+	}
+	while (pool->spare_buffers) {
+		struct connection_buffer *buffer = pool->spare_buffers;
+
+		pool->spare_buffers = buffer->next;
+		free(buffer);
+	}
+}

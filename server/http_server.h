@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// http_server.h - what all HTTP sessions of a worker share: layer, options, scratch memory, counters.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel/forebay.h"
+#include "server/connection.h"
+#include "server/http_request.h"
+#include "server/http_response.h"
+#include "server/http_upload.h"
+#include "server/options.h"
+#include "server/timer.h"
+
+struct http_session;
+struct http_transfer;
+
+// Counters of one worker, written by it alone, never decreasing.
+struct http_stats {
+	uint64_t connections;
+	uint64_t requests;           // heads that were complete and valid
+	uint64_t responses[6];       // by class: [2] are 2xx; [0]: none was sent
+	uint64_t refused[600];       // answers of our own, by status
+	uint64_t disconnects;        // clients that left before their response was complete
+	uint64_t disconnects_unsent; // http.disconnect messages that found no room
+	uint64_t malformed;          // responses of consumers that were not sent
+	uint64_t sent;               // octets of content
+};
+
+struct http_server {
+	const struct options *options;
+	struct forebay *layer;
+	struct timer_wheel *wheel;
+	struct connection_pool *pool;
+	struct forebay_message *message;     // the one being built; used again and again
+	struct http_request request;         // the head that was read last
+	struct http_response_buffer *buffer; // for heads
+	struct http_upload upload;           // for multipart bodies that are all there
+	struct http_session *sessions;       // all of them
+	struct http_transfer *blocked;       // body channels that had no room
+	struct http_transfer *left;          // whose clients have left
+	struct http_stats stats;
+	bool access_log;
+	bool draining; // every response is the last of its connection
+};
+
+// Returns 0 or -ENOMEM. OPTIONS, LAYER, WHEEL and POOL must outlive the server.
+int http_server_init(struct http_server *server, const struct options *options,
+        struct forebay *layer, struct timer_wheel *wheel, struct connection_pool *pool);
+
+// To be called when all sessions have ended.
+void http_server_fini(struct http_server *server);
+
+// Tries again to send what body channels had no room for. To be called on each turn of the loop.
+void http_server_retry(struct http_server *server);
+
+// The next response of each connection is its last; idle connections are closed after a short grace.
+void http_server_drain(struct http_server *server);
+
+// Microseconds of the monotonic clock.
+int64_t http_server_clock(void);

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// http_transfer.c - pieces of a body as messages; see http_transfer.h.
+#include "server/http_transfer.h"
+
+#include <stdlib.h>
+
+static void enlist(struct http_transfer *transfer, struct http_transfer **list)
+{
+	transfer->next = *list;
+	transfer->link = list;
+	if (transfer->next)
+		transfer->next->link = &transfer->next;
+	*list = transfer;
+}
+
+static void delist(struct http_transfer *transfer)
+{
+	if (!transfer->link)
+		return;
+	*transfer->link = transfer->next;
+	if (transfer->next)
+		transfer->next->link = transfer->link;
+	transfer->link = NULL;
+}
+
+static void on_grace(struct timer *timer)
+{
+	http_transfer_free(
+	        (struct http_transfer *)((char *)timer - offsetof(struct http_transfer, grace)));
+}
+
+static struct http_upload *new_upload(const struct options *options)
+{
+	struct http_upload *upload = malloc(sizeof(*upload));
+
+	if (upload)
+		http_upload_init(
+		        upload, (uint32_t)options->max_form_fields, (uint32_t)options->max_form);
+	return upload;
+}
+
+struct http_transfer *http_transfer_new(struct http_server *server, struct http_session *session,
+        bool multipart, const char **reason)
+{
+	struct http_transfer *transfer = calloc(1, sizeof(*transfer));
+	int result;
+
+	*reason = "out of memory";
+	if (!transfer)
+		return NULL;
+	transfer->server = server;
+	transfer->session = session;
+	timer_init(&transfer->grace, on_grace);
+	if (multipart) {
+		transfer->upload = new_upload(server->options);
+		if (!transfer->upload) {
+			free(transfer);
+			return NULL;
+		}
+	}
+	result = forebay_stream_open(server->layer, "http.request.body", transfer->channel);
+	if (result) {
+		*reason = forebay_strerror(result);
+		transfer->channel[0] = '\0';
+		http_transfer_free(transfer);
+		return NULL;
+	}
+	return transfer;
+}
+
+void http_transfer_free(struct http_transfer *transfer)
+{
+	if (!transfer)
+		return;
+	delist(transfer);
+	timer_fini(&transfer->grace);
+	if (transfer->channel[0])
+		forebay_stream_close(transfer->server->layer, transfer->channel);
+	if (transfer->upload)
+		http_upload_fini(transfer->upload);
+	free(transfer->upload);
+	free(transfer);
+}
+
+int http_transfer_send(struct http_transfer *transfer, const char *data, size_t length, bool last)
+{
+	struct http_server *server = transfer->server;
+	struct forebay_message *message = server->message;
+	int result;
+
+	forebay_message_reset(message);
+	if (!last)
+		forebay_put_boolean(message, "more_content", true);
+	if (last && transfer->upload) {
+		http_request_put_form(message, "post", &transfer->upload->post);
+		http_upload_put_files(transfer->upload, message);
+	}
+	forebay_set_content(message, data, length, FOREBAY_BINARY);
+	result = forebay_send(server->layer, transfer->channel, message, 0);
+	if (result == 0) {
+		transfer->complete = last;
+	} else if (result == FOREBAY_FULL && !transfer->link) {
+		transfer->blocked_at = http_server_clock();
+		enlist(transfer, &server->blocked);
+	}
+	return result;
+}
+
+int64_t http_transfer_unblock(struct http_transfer *transfer)
+{
+	if (!transfer->link)
+		return 0;
+	delist(transfer);
+	return http_server_clock() - transfer->blocked_at;
+}
+
+// Tells the consumer that there will be no more. Returns whether that is settled.
+static bool send_closed(struct http_transfer *transfer)
+{
+	struct http_server *server = transfer->server;
+
+	forebay_message_reset(server->message);
+	forebay_put_boolean(server->message, "closed", true);
+	return forebay_send(server->layer, transfer->channel, server->message, 0) != FOREBAY_FULL;
+}
+
+void http_transfer_abandon(struct http_transfer *transfer)
+{
+	struct http_server *server = transfer->server;
+
+	delist(transfer);
+	transfer->session = NULL;
+	if (!transfer->complete && !send_closed(transfer))
+		enlist(transfer, &server->left);
+	timer_arm(server->wheel, &transfer->grace, HTTP_TRANSFER_GRACE);
+}
+
+void http_transfer_retry_left(struct http_server *server)
+{
+	struct http_transfer *next;
+
+	for (struct http_transfer *transfer = server->left; transfer; transfer = next) {
+		next = transfer->next;
+		if (send_closed(transfer))
+			delist(transfer);
+	}
+}

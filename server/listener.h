@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// listener.h - the listening sockets: made by the master, shared by all workers.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "server/options.h"
+
+// One listening socket: nonblocking, close-on-exec. TCP_NODELAY is set and inherited by what is
+// accepted from it.
+struct listener {
+	int fd;
+	int family;     // AF_INET, AF_INET6 or AF_UNIX
+	int port;       // in host order, also if 0 was asked for; 0 for a unix socket
+	char *address;  // as configured: "localhost:8000", "unix:/run/forebay.sock"
+	char *host;     // numeric: "127.0.0.1", "::1"; the path of a unix socket
+	char *url;      // to be shown: "http://[::1]:8000", "unix:/run/forebay.sock"
+	char *identity; // what was asked for, numeric: what a reload recognises it by
+};
+
+struct listener_set {
+	struct listener *listeners;
+	size_t count;
+};
+
+#define LISTENER_ERROR_SIZE 512
+
+// An address split: HOST:PORT, [IPV6]:PORT, *:PORT or unix:/PATH.
+struct listener_address {
+	char host
+	        [256]; // without brackets; "" for any address (of both families); the path of unix:
+	char port[8];  // decimal; "" for unix:
+	bool local;    // unix:
+};
+
+// Checks and splits TEXT. Returns true, or false with a static REASON: "the port must be 0..65535".
+bool listener_parse(const char *text, struct listener_address *address, const char **reason);
+
+// Binds and listens on every one of ADDRESSES, a host name on all its addresses (with port 0 only on
+// the first, so that there is one port to tell). Sockets of OLD (may be NULL) whose address is still
+// wanted are taken over: moved from OLD to SET. If anything fails, OLD is as before, SET is empty, the
+// result is a negative errno, and ERROR is a sentence: "cannot bind 127.0.0.1:80: Permission denied".
+// Otherwise what is left in OLD is what has vanished; end it with listener_set_fini().
+int listener_set_open(struct listener_set *set, const struct options_list *addresses, int backlog,
+        struct listener_set *old, char error[LISTENER_ERROR_SIZE]);
+
+// Closes the sockets. REMOVE_FILES, for the master only, also removes the files of unix sockets. Accepts a
+// zeroed set, and a second call.
+void listener_set_fini(struct listener_set *set, bool remove_files);

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+// log.c - the event log of a process: one line, written by one write(2), per event.
+#include "server/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/escape.h"
+
+enum { SILENCE_MS = 1000 };
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
+// The log belongs to the process, like its standard error output; it is not for several threads.
+static struct {
+	int fd;
+	enum log_level level;
+	enum log_format format;
+	char role[32];
+	char *file;               // NULL for the standard error output
+	struct log_limit *limits; // call sites that have repeats to report
+} state = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .format = LOG_FORMAT_TEXT};
+
+static int open_file(const char *file)
+{
+	int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void replace_fd(int fd)
+{
+	if (state.fd != STDERR_FILENO)
+		close(state.fd);
+	state.fd = fd;
+}
+
+int log_init(const char *file, enum log_level level, enum log_format format)
+{
+	char *copy = NULL;
+	int fd = STDERR_FILENO;
+
+	if (strcmp(file, "-") != 0) {
+		fd = open_file(file);
+		if (fd < 0)
+			return fd;
+		copy = strdup(file);
+		if (!copy) {
+			close(fd);
+			return -ENOMEM;
+		}
+	}
+	replace_fd(fd);
+	free(state.file);
+	state.file = copy;
+	state.level = level;
+	state.format = format;
+	return 0;
+}
+
+void log_set_role(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(state.role, sizeof(state.role), format, arguments);
+	va_end(arguments);
+	for (struct log_limit *limit = state.limits; limit; limit = limit->next) {
+		limit->repeats = 0;
+		limit->listed = false;
+	}
+	state.limits = NULL;
+}
+
+int log_reopen(void)
+{
+	int fd;
+
+	if (!state.file)
+		return 0;
+	fd = open_file(state.file);
+	if (fd < 0)
+		return fd;
+	replace_fd(fd);
+	return 0;
+}
+
+int log_fd(void)
+{
+	return state.fd;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= state.level;
+}
+
+// Writes the local time, with milliseconds and the offset from UTC. Returns its length.
+static size_t put_time(char *out, size_t size)
+{
+	struct timeval now;
+	struct tm local;
+	char seconds[32], zone[16];
+
+	gettimeofday(&now, NULL);
+	localtime_r(&now.tv_sec, &local);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &local);
+	strftime(zone, sizeof(zone), "%z", &local);
+	return (size_t)snprintf(out, size, "%s.%03d%s", seconds, (int)(now.tv_usec / 1000), zone);
+}
+
+// The longest line: the message escaped, and what stands around it.
+enum { LINE_SIZE = LOG_MESSAGE_MAX * ESCAPE_FACTOR + 512 };
+
+static size_t put_line(char *line, enum log_level level, const char *message, size_t length)
+{
+	bool json = state.format == LOG_FORMAT_JSON;
+	char time[64];
+	size_t at;
+
+	put_time(time, sizeof(time));
+	if (json)
+		at = (size_t)snprintf(line, LINE_SIZE,
+		        "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"pid\":%d,\"message\":"
+		        "\"",
+		        time, level_names[level], state.role, (int)getpid());
+	else
+		at = (size_t)snprintf(line, LINE_SIZE, "%s %s %s%s", time, level_names[level],
+		        state.role, state.role[0] ? ": " : "");
+	at += escape(line + at, json ? ESCAPE_JSON : ESCAPE_TEXT, message, length);
+	if (json) {
+		line[at++] = '"';
+		line[at++] = '}';
+	}
+	line[at++] = '\n';
+	return at;
+}
+
+__attribute__((format(printf, 2, 0))) static void put_event(
+        enum log_level level, const char *format, va_list arguments)
+{
+	char message[LOG_MESSAGE_MAX + 1], line[LINE_SIZE];
+	int error = errno, length;
+
+	length = vsnprintf(message, sizeof(message), format, arguments);
+	if (length < 0)
+		length = 0;
+	if (length > LOG_MESSAGE_MAX) {
+		length = LOG_MESSAGE_MAX;
+		memcpy(message + length - 3, "...", 3);
+	}
+	// A log that can't be written to (full disk, closed terminal) has nowhere to say so.
+	if (write(state.fd, line, put_line(line, level, message, (size_t)length)) < 0)
+		errno = 0;
+	errno = error;
+}
+
+void log_event(enum log_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_enabled(level))
+		return;
+	va_start(arguments, format);
+	put_event(level, format, arguments);
+	va_end(arguments);
+}
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void report_repeats(struct log_limit *limit)
+{
+	if (limit->repeats)
+		log_event(limit->level, "%lu more like this: %s", limit->repeats, limit->format);
+	limit->repeats = 0;
+}
+
+// Counts an event that isn't written, and lists its site for log_tick().
+static void count_repeat(struct log_limit *limit, enum log_level level, const char *format)
+{
+	limit->repeats++;
+	limit->level = level;
+	limit->format = format;
+	if (limit->listed)
+		return;
+	limit->listed = true;
+	limit->next = state.limits;
+	state.limits = limit;
+}
+
+void log_event_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
+{
+	int64_t now;
+	int error = errno;
+	va_list arguments;
+
+	if (!log_enabled(level))
+		return;
+	now = monotonic_ms();
+	if (now < limit->until) {
+		count_repeat(limit, level, format);
+	} else {
+		report_repeats(limit);
+		limit->until = now + SILENCE_MS;
+		va_start(arguments, format);
+		put_event(level, format, arguments);
+		va_end(arguments);
+	}
+	errno = error;
+}
+
+void log_tick(bool all)
+{
+	struct log_limit **link = &state.limits, *limit;
+	int64_t now = monotonic_ms();
+
+	while ((limit = *link)) {
+		if (!all && now < limit->until) {
+			link = &limit->next;
+			continue;
+		}
+		*link = limit->next;
+		limit->listed = false;
+		report_repeats(limit);
+	}
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "shm/doorbell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void shm_doorbell_init(
+        struct shm_doorbell *bell, struct shm_segment *segment, struct shm_process *self)
+{
+	bell->segment = segment;
+	bell->self = self;
+	bell->fifo = -1;
+	for (int i = 0; i < SHM_PROCESSES; i++)
+		bell->others[i] = -1;
+}
+
+void shm_doorbell_fini(struct shm_doorbell *bell)
+{
+	if (!bell->segment)
+		return;
+	for (int i = 0; i < SHM_PROCESSES; i++)
+		if (bell->others[i] >= 0)
+			close(bell->others[i]);
+	if (bell->fifo >= 0)
+		close(bell->fifo);
+	bell->segment = NULL;
+}
+
+// Opens SLOT's FIFO for reading and writing, so that there's never a SIGPIPE nor an end of file. FIFOs
+// stay in the directory from one user of the slot to the next, so a cached descriptor stays right.
+static int open_fifo(const struct shm_doorbell *bell, uint32_t slot)
+{
+	int directory = bell->segment->directory;
+	struct stat stat;
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof name, "bell.%u", slot);
+	if (fstat(directory, &stat) < 0)
+		return -errno;
+	// Who may write the segment may ring.
+	if (mkfifoat(directory, name, 0600) == 0) {
+		(void)fchownat(directory, name, (uid_t)-1, stat.st_gid, AT_SYMLINK_NOFOLLOW);
+		(void)fchmodat(directory, name, (stat.st_mode & 0020) ? 0660 : 0600, 0);
+	} else if (errno != EEXIST) {
+		return -errno;
+	}
+	fd = openat(directory, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &stat) < 0 || !S_ISFIFO(stat.st_mode)) {
+		close(fd);
+		return -EPROTO;
+	}
+	return fd;
+}
+
+int shm_doorbell_fd(struct shm_doorbell *bell)
+{
+	if (bell->fifo < 0) {
+		int fd = open_fifo(bell, bell->self->slot);
+
+		if (fd < 0)
+			return fd;
+		bell->fifo = fd;
+		shm_doorbell_drain(bell);
+	}
+	return bell->fifo;
+}
+
+void shm_doorbell_drowse(struct shm_doorbell *bell, enum shm_sleep how)
+{
+	(void)exchange_seq_cst(&bell->self->mem->sleeping, how);
+}
+
+void shm_doorbell_awake(struct shm_doorbell *bell)
+{
+	store_relaxed(&bell->self->mem->sleeping, SHM_AWAKE);
+}
+
+int shm_doorbell_wait(struct shm_doorbell *bell, int timeout)
+{
+	int nap = timeout < 0 || timeout > SHM_NAP_MAX ? SHM_NAP_MAX : timeout;
+	struct timespec limit = {.tv_nsec = nap * 1000000l};
+	long result = syscall(SYS_futex, &bell->self->mem->sleeping, FUTEX_WAIT, SHM_ASLEEP_FUTEX,
+	        &limit, NULL, 0);
+	int error = result < 0 ? errno : 0;
+
+	shm_doorbell_awake(bell);
+	return error == EINTR ? -EINTR : 0;
+}
+
+void shm_doorbell_ring_self(struct shm_doorbell *bell)
+{
+	if (bell->fifo >= 0)
+		(void)!write(bell->fifo, "", 1);
+}
+
+void shm_doorbell_drain(struct shm_doorbell *bell)
+{
+	char bytes[256];
+
+	while (bell->fifo >= 0 && read(bell->fifo, bytes, sizeof bytes) == sizeof bytes)
+		;
+}
+
+static void ring_fifo(struct shm_doorbell *bell, uint32_t slot)
+{
+	if (bell->others[slot] < 0) {
+		int fd = open_fifo(bell, slot);
+
+		if (fd < 0)
+			return; // its sleep is capped
+		bell->others[slot] = fd;
+	}
+	// A full FIFO is one that has been rung.
+	(void)!write(bell->others[slot], "", 1);
+}
+
+bool shm_doorbell_wake(struct shm_doorbell *bell, uint32_t slot)
+{
+	shm_atomic32 *sleeping = &bell->segment->processes[slot].sleeping;
+
+	if (load_seq_cst(sleeping) == SHM_AWAKE)
+		return false;
+	switch (exchange_seq_cst(sleeping, SHM_AWAKE)) {
+	case SHM_ASLEEP_FUTEX:
+		(void)syscall(SYS_futex, sleeping, FUTEX_WAKE, 1, NULL, NULL, 0);
+		return true;
+	case SHM_ASLEEP_FIFO:
+		ring_fifo(bell, slot);
+		return true;
+	default:
+		return false; // another waker was faster
+	}
+}
+
+bool shm_doorbell_nudge(struct shm_doorbell *bell, uint32_t slot)
+{
+	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);
+	return shm_doorbell_wake(bell, slot);
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#include "shm/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What the largest class holds besides its header: an extent's worth.
+#define EXTENT  (65536 - (uint32_t)sizeof(struct shm_block_mem))
+#define LARGEST (SHM_CLASSES - 1)
+
+uint32_t shm_pool_limit(void)
+{
+	return SHM_PARTS_MAX * EXTENT;
+}
+
+int shm_pool_init(struct shm_pool *pool, struct shm_segment *segment, uint64_t uid)
+{
+	*pool = (struct shm_pool){.segment = segment, .uid = uid};
+	for (int i = 0; i < SHM_CLASSES; i++) {
+		struct shm_pool_class *class = &pool->class[i];
+		uint32_t blocks = segment->geometry.blocks[i];
+
+		class->room = blocks / shm_class_zone(i);
+		pool->first[i + 1] = pool->first[i] + blocks;
+		pool->first_zone[i + 1] = pool->first_zone[i] + class->room;
+		class->zones = calloc(class->room, sizeof *class->zones);
+		if (!class->zones) {
+			shm_pool_fini(pool);
+			return -ENOMEM;
+		}
+		// Processes begin at different places, so that they seldom want the same zone.
+		class->scan = SHM_UID_SLOT(uid) % class->room;
+	}
+	return 0;
+}
+
+void shm_pool_fini(struct shm_pool *pool)
+{
+	for (int i = 0; i < SHM_CLASSES; i++) {
+		free(pool->class[i].zones);
+		pool->class[i].zones = NULL;
+	}
+}
+
+static struct shm_block_mem *block_at(const struct shm_pool *pool, int class, uint32_t index)
+{
+	char *base = pool->segment->blocks[class];
+
+	return (struct shm_block_mem *)(base + (uint64_t)index * shm_class_size(class));
+}
+
+static int class_of(const struct shm_pool *pool, uint32_t handle)
+{
+	int class = 0;
+
+	while (class < SHM_CLASSES && handle >= pool->first[class + 1])
+		class ++;
+	return class;
+}
+
+struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, uint32_t handle)
+{
+	int class = class_of(pool, handle);
+
+	return class < SHM_CLASSES ? block_at(pool, class, handle - pool->first[class]) : NULL;
+}
+
+// Takes one more zone of the class, if one is unowned. Acquire: pairs with the release of its last owner.
+static bool claim_zone(struct shm_pool *pool, int i)
+{
+	struct shm_pool_class *class = &pool->class[i];
+
+	for (uint32_t k = 0; k < class->room; k++) {
+		uint32_t zone = class->scan;
+		shm_atomic64 *word = &pool->segment->zones[pool->first_zone[i] + zone];
+		uint64_t nobody = 0;
+
+		class->scan = zone + 1 == class->room ? 0 : zone + 1;
+		if (class->owned < class->room && load_relaxed(word) == 0 &&
+		        cas_acquire(word, &nobody, pool->uid)) {
+			class->at_zone = class->owned;
+			class->at_block = 0;
+			class->zones[class->owned++] = zone;
+			return true;
+		}
+	}
+	return false;
+}
+
+// Finds a FREE block in our zones of the class, taking another zone when there is none. Small blocks
+// are used in turn, which finds a free one at the first look while receivers keep up; of the
+// largest the first one is preferred, since it is the likeliest to be in the cache.
+static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *handle)
+{
+	struct shm_pool_class *class = &pool->class[i];
+	uint32_t per_zone = shm_class_zone(i);
+
+	do {
+		if (i == LARGEST)
+			class->at_zone = class->at_block = 0;
+		for (uint32_t left = class->owned * per_zone; left > 0; left--) {
+			uint32_t index = class->zones[class->at_zone] * per_zone + class->at_block;
+			struct shm_block_mem *block = block_at(pool, i, index);
+
+			if (++class->at_block == per_zone) {
+				class->at_block = 0;
+				if (++class->at_zone == class->owned)
+					class->at_zone = 0;
+			}
+			// Acquire: pairs with the release that freed it.
+			if (load_acquire(&block->own) == SHM_FREE) {
+				*handle = pool->first[i] + index;
+				return block;
+			}
+		}
+	} while (claim_zone(pool, i));
+	return NULL;
+}
+
+// One block for the whole message, of the smallest class that fits and has one.
+static bool alloc_single(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer)
+{
+	for (int i = 0; i < SHM_CLASSES; i++) {
+		struct shm_block_mem *block;
+
+		if (length > shm_class_size(i) - sizeof *block)
+			continue;
+		block = take_block(pool, i, &buffer->handle);
+		if (!block)
+			continue;
+		store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
+		block->length = length;
+		block->parts = 0;
+		buffer->length = length;
+		buffer->count = 1;
+		buffer->span[0].data = block->data;
+		buffer->span[0].length = length;
+		return true;
+	}
+	return false;
+}
+
+// A small head block that lists extents. The head is HELD before its first extent names it, and
+// each extent names head and serial before it is listed, so a death at any point leaves only
+// blocks whose holder is known.
+static bool alloc_parts(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer)
+{
+	uint32_t parts = (length + EXTENT - 1) / EXTENT;
+	struct shm_block_mem *head;
+	uint32_t *list;
+
+	if (!alloc_single(pool, parts * sizeof *list, buffer))
+		return false;
+	head = shm_pool_block(pool, buffer->handle);
+	list = (uint32_t *)head->data;
+	head->serial++;
+	head->length = length;
+	buffer->length = length;
+	buffer->count = parts;
+	for (uint32_t i = 0; i < parts; i++) {
+		struct shm_block_mem *part = take_block(pool, LARGEST, &list[i]);
+
+		if (!part) {
+			shm_pool_free(pool, buffer->handle);
+			return false;
+		}
+		store_relaxed(&part->own, SHM_OWN_PART(head->serial, buffer->handle));
+		head->parts = i + 1;
+		buffer->span[i].data = part->data;
+		buffer->span[i].length = i + 1 < parts ? EXTENT : length - i * EXTENT;
+	}
+	return true;
+}
+
+bool shm_pool_alloc(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer)
+{
+	CHECK(length <= shm_pool_limit());
+	return length <= EXTENT ? alloc_single(pool, length, buffer)
+	                        : alloc_parts(pool, length, buffer);
+}
+
+// The extent HANDLE if it belongs to that use of that head.
+static struct shm_block_mem *part_of(
+        const struct shm_pool *pool, uint32_t handle, uint32_t serial, uint32_t head)
+{
+	struct shm_block_mem *part = shm_pool_block(pool, handle);
+
+	if (!part || class_of(pool, handle) != LARGEST ||
+	        load_acquire(&part->own) != SHM_OWN_PART(serial, head))
+		return NULL;
+	return part;
+}
+
+bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer)
+{
+	struct shm_block_mem *head = shm_pool_block(pool, handle);
+	int class = class_of(pool, handle);
+	uint32_t list[SHM_PARTS_MAX];
+	uint32_t length, parts, serial;
+
+	if (!head)
+		return false;
+	// One copy of each value, then checks on the copies: another process may write here any time.
+	length = *(volatile uint32_t *)&head->length;
+	parts = *(volatile uint32_t *)&head->parts;
+	serial = *(volatile uint32_t *)&head->serial;
+	buffer->handle = handle;
+	buffer->length = length;
+	if (parts == 0) {
+		if (length > shm_class_size(class) - sizeof *head)
+			return false;
+		buffer->count = 1;
+		buffer->span[0].data = head->data;
+		buffer->span[0].length = length;
+		return true;
+	}
+	if (parts > SHM_PARTS_MAX || length > parts * EXTENT || length <= (parts - 1) * EXTENT)
+		return false;
+	memcpy(list, head->data, parts * sizeof *list);
+	buffer->count = parts;
+	for (uint32_t i = 0; i < parts; i++) {
+		struct shm_block_mem *part = part_of(pool, list[i], serial, handle);
+
+		if (!part)
+			return false;
+		buffer->span[i].data = part->data;
+		buffer->span[i].length = i + 1 < parts ? EXTENT : length - i * EXTENT;
+	}
+	return true;
+}
+
+void shm_pool_free(struct shm_pool *pool, uint32_t handle)
+{
+	struct shm_block_mem *head = shm_pool_block(pool, handle);
+	uint32_t parts = *(volatile uint32_t *)&head->parts;
+	uint32_t serial = *(volatile uint32_t *)&head->serial;
+	uint32_t list[SHM_PARTS_MAX];
+
+	if (parts > 0 && parts <= SHM_PARTS_MAX) {
+		memcpy(list, head->data, parts * sizeof *list);
+		for (uint32_t i = 0; i < parts; i++) {
+			struct shm_block_mem *part = part_of(pool, list[i], serial, handle);
+
+			if (part)
+				store_release(&part->own, SHM_FREE);
+		}
+	}
+	store_release(&head->own, SHM_FREE); // pairs with the acquire in take_block()
+}
+
+void shm_pool_trim(struct shm_pool *pool)
+{
+	for (int i = 0; i < SHM_CLASSES; i++) {
+		struct shm_pool_class *class = &pool->class[i];
+
+		while (class->owned > 1) {
+			uint32_t zone = class->zones[--class->owned];
+
+			store_release(&pool->segment->zones[pool->first_zone[i] + zone], 0);
+		}
+		class->at_zone = 0;
+	}
+}
+
+uint32_t shm_pool_used(const struct shm_pool *pool, int class)
+{
+	uint32_t used = 0;
+
+	for (uint32_t i = 0; i < pool->segment->geometry.blocks[class]; i++)
+		used += load_relaxed(&block_at(pool, class, i)->own) != SHM_FREE;
+	return used;
+}

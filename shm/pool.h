@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// pool.h - message blocks: who owns each, how one is found and freed without a locked operation.
+//
+// A block's `own` word is the truth about its owner:
+//
+//   FREE                      nobody's; the owner of its zone may take it
+//   HELD  uid                 being filled by its sender, or read by its receiver
+//   SENT  ring:20 | pos:42    published, or about to be, at that position of that ring
+//   PART  serial:30 | head:32 an extent of the message whose head block is `head`
+//
+// Blocks come in three sizes. 64 (or, of the largest, 8) neighbours make a zone, and the zone's word
+// names the one process that may allocate from it, so allocation is a search for FREE in one's own
+// zones: one acquire load, one plain store. Anybody may free: a release store of FREE.
+//
+// What a death leaves behind: blocks HELD by the dead uid, zones owned by it, SENT blocks in these
+// zones that were never published, PARTs of such heads. All are found by scanning (reaper.h).
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/process.h"
+#include "shm/segment.h"
+
+enum shm_own {
+	SHM_FREE = 0,
+	SHM_PART = 1,
+	SHM_SENT = 2,
+	SHM_HELD = 3,
+};
+
+#define SHM_POS_MASK               0x3ffffffffffull
+#define SHM_OWN_STATE(WORD)        ((enum shm_own)((WORD) >> 62))
+#define SHM_OWN_HELD(UID)          (3ull << 62 | (UID))
+#define SHM_OWN_SENT(RING, POS)    (2ull << 62 | (uint64_t)(RING) << 42 | ((POS)&SHM_POS_MASK))
+#define SHM_OWN_RING(WORD)         ((uint32_t)((WORD) >> 42 & 0xfffff))
+#define SHM_OWN_POS(WORD)          ((WORD)&SHM_POS_MASK)
+#define SHM_OWN_PART(SERIAL, HEAD) (1ull << 62 | (uint64_t)((SERIAL)&0x3fffffff) << 32 | (HEAD))
+
+struct shm_block_mem {
+	shm_atomic64 own;
+	shm_atomic64 sent_at; // ms, CLOCK_MONOTONIC; read by whoever looks for expired messages
+	uint32_t length;      // octets of the whole message
+	uint32_t parts;       // 0: they follow here; else they are in that many extents listed here
+	uint32_t serial;      // grows with each use as a head, so that an extent knows its use
+	uint32_t spare;
+	char data[];
+};
+
+_Static_assert(sizeof(struct shm_block_mem) == 32, "pinned by the layout version");
+
+enum {
+	SHM_PARTS_MAX = 17, // extents of one message
+	SHM_HANDLE_NONE = 0xffffffff,
+};
+
+// A message's memory as its owner sees it: private copies of checked values.
+struct shm_buffer {
+	uint32_t handle; // of the head block
+	uint32_t length; // octets of the message
+	uint32_t count;  // spans
+	struct {
+		char *data;
+		uint32_t length;
+	} span[SHM_PARTS_MAX];
+};
+
+// A process's private side of the pool: the zones it owns, per class.
+struct shm_pool {
+	struct shm_segment *segment;
+	uint64_t uid;
+	uint32_t first[SHM_CLASSES + 1];      // handle of each class's first block; then the end
+	uint32_t first_zone[SHM_CLASSES + 1]; // likewise of zones
+	struct shm_pool_class {
+		uint32_t *zones; // owned zones' numbers
+		uint32_t owned, room;
+		uint32_t at_zone, at_block; // where the next search begins
+		uint32_t scan;              // where the next search for an unowned zone begins
+	} class[SHM_CLASSES];
+};
+
+// Returns 0 or -ENOMEM.
+int shm_pool_init(struct shm_pool *pool, struct shm_segment *segment, uint64_t uid);
+void shm_pool_fini(struct shm_pool *pool);
+
+// Takes memory for a message of LENGTH octets, HELD by the caller. Returns false if no block is
+// free. Lock-free; scans at most the pool once. LENGTH is at most SHM_PARTS_MAX extents' worth
+// (shm_pool_limit()).
+bool shm_pool_alloc(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer);
+uint32_t shm_pool_limit(void);
+
+// Looks at a message that the caller HOLDs, checking every value. Returns false if it's malformed.
+bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer);
+
+// Frees a message that the caller HOLDs, extents first. Wait-free, safe on malformed ones.
+void shm_pool_free(struct shm_pool *pool, uint32_t handle);
+
+// The block HANDLE, or NULL if there is no such block.
+struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, uint32_t handle);
+
+// Gives back zones that this process doesn't need while it sleeps: all but one of each class.
+void shm_pool_trim(struct shm_pool *pool);
+
+// Blocks of a class that aren't FREE. A scan, for statistics and tests.
+uint32_t shm_pool_used(const struct shm_pool *pool, int class);

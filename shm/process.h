@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// process.h - who is attached: process slots, liveness, counters.
+//
+// A process is known by its uid, slot:12 | incarnation:50, never used twice. It is alive exactly
+// as long as it holds an open-file-description lock on its slot's byte of the segment file: the
+// kernel releases that lock however the process ends, and nobody needs a pid or a time-out. Whoever
+// gets the lock of a slot whose uid isn't 0 has met a dead process (and now alone may reap it).
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/atomic.h"
+#include "shm/segment.h"
+
+enum {
+	SHM_ROLE_SIZE = 16,
+	SHM_COUNTERS = 16,
+};
+
+// How a process sleeps; what a waker has to do. The value of shm_process_mem.sleeping.
+enum shm_sleep {
+	SHM_AWAKE = 0,
+	SHM_ASLEEP_FUTEX = 1, // on the word itself
+	SHM_ASLEEP_FIFO = 2,  // in an event loop that watches the slot's FIFO
+};
+
+// The shared image of a slot. Written by the slot's process only, but for `sleeping` and `nudged`.
+struct shm_process_mem {
+	// Read by every sender after each publish, written only around a sleep.
+	_Alignas(
+	        SHM_LINE_PAIR) shm_atomic32 sleeping; // enum shm_sleep; a waker exchanges it with 0
+	shm_atomic32 nudged;                          // room has come somewhere: don't sleep
+
+	_Alignas(SHM_LINE_PAIR) shm_atomic64 uid; // 0: nobody
+	shm_atomic64 incarnation;                 // of the last uid; only ever grows
+	shm_atomic32 pid;                         // for people, never for decisions
+	shm_atomic32 inbox;                       // index + 1 of the channel for its reply channels
+	char role[SHM_ROLE_SIZE];
+
+	// Kept over all incarnations, so a sum over the slots is exact whoever dies.
+	_Alignas(SHM_LINE_PAIR) shm_atomic64 counters[SHM_COUNTERS];
+};
+
+_Static_assert(sizeof(struct shm_process_mem) == 3 * SHM_LINE_PAIR, "pinned by the layout version");
+
+// This process's own attachment.
+struct shm_process {
+	struct shm_process_mem *mem;
+	uint64_t uid;
+	uint32_t slot;
+	int lock; // open file description that holds the liveness lock; close it in a forked child
+};
+
+#define SHM_UID(SLOT, INCARNATION)                                                                 \
+	((uint64_t)(SLOT) << 50 | ((uint64_t)(INCARNATION)&0x3ffffffffffff))
+#define SHM_UID_SLOT(UID) ((uint32_t)((UID) >> 50))
+
+// Takes a free slot. PATH is the layer's directory. A slot whose process died is reaped first.
+// Returns 0, -EUSERS when all slots are in use by living processes, or a negative errno.
+int shm_process_join(struct shm_process *self, struct shm_segment *segment, const char *role);
+
+// Gives the slot back; the caller has released everything else (see shm_reaper_release()).
+void shm_process_leave(struct shm_process *self);
+
+// Takes the lock of SLOT if nobody alive holds it; shm_process_unlock() gives it back.
+bool shm_process_lock(const struct shm_process *self, uint32_t slot);
+void shm_process_unlock(const struct shm_process *self, uint32_t slot);
+
+// True if a living process holds SLOT. One system call.
+bool shm_process_alive(const struct shm_process *self, uint32_t slot);
+
+// Adds to one of this process's counters. Wait-free, no locked operation: it has one writer.
+static inline void shm_process_count(struct shm_process *self, unsigned counter, uint64_t number)
+{
+	shm_atomic64 *word = &self->mem->counters[counter];
+
+	store_relaxed(word, load_relaxed(word) + number);
+}

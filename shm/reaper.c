@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "shm/reaper.h"
+
+#include "shm/endpoint.h"
+
+static bool is_users(uint64_t uid, uint32_t slot)
+{
+	return uid != 0 && SHM_UID_SLOT(uid) == slot;
+}
+
+// A SENT block is either published, and its channel's, or was on its way when its sender died.
+static bool is_published(struct shm_table *table, uint64_t own, uint32_t handle)
+{
+	struct shm_ring ring;
+
+	return shm_table_ring(table, SHM_OWN_RING(own), &ring) &&
+	       shm_ring_holds(&ring, SHM_OWN_POS(own), handle);
+}
+
+// Whether an extent's head block lists it still, in the use that the extent names.
+static bool is_listed(struct shm_pool *pool, uint64_t own, uint32_t handle)
+{
+	struct shm_block_mem *head = shm_pool_block(pool, (uint32_t)own);
+	struct shm_buffer buffer;
+	struct shm_block_mem *part = shm_pool_block(pool, handle);
+
+	if (!head || load_acquire(&head->own) == SHM_FREE ||
+	        own != SHM_OWN_PART(*(volatile uint32_t *)&head->serial, (uint32_t)own) ||
+	        !shm_pool_view(pool, (uint32_t)own, &buffer))
+		return false;
+	for (uint32_t i = 0; i < buffer.count; i++)
+		if (buffer.span[i].data == part->data)
+			return true;
+	return false;
+}
+
+// Frees a block in a zone that we have taken over, if nobody alive can know of it.
+static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reaped *reaped)
+{
+	struct shm_block_mem *block = shm_pool_block(table->pool, handle);
+	uint64_t own = load_acquire(&block->own);
+	bool stray = (SHM_OWN_STATE(own) == SHM_SENT && !is_published(table, own, handle)) ||
+	             (SHM_OWN_STATE(own) == SHM_PART && !is_listed(table->pool, own, handle));
+
+	// The CAS fails if it was claimed meanwhile, so it had been published after all.
+	if (stray && cas_acq_rel(&block->own, &own, SHM_FREE) && SHM_OWN_STATE(own) == SHM_SENT)
+		reaped->messages++;
+}
+
+// Blocks the dead held, anywhere: what it was building, or had received.
+static void release_held(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
+{
+	struct shm_pool *pool = table->pool;
+
+	for (uint32_t handle = 0; handle < pool->first[SHM_CLASSES]; handle++) {
+		struct shm_block_mem *block = shm_pool_block(pool, handle);
+		uint64_t own = load_acquire(&block->own);
+
+		if (SHM_OWN_STATE(own) == SHM_HELD && is_users(own & ~SHM_OWN_HELD(0), slot) &&
+		        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
+			shm_pool_free(pool, handle);
+			reaped->messages++;
+		}
+	}
+}
+
+// Zones: taken over first, so that nobody allocates from them while their blocks are looked at.
+static void release_zones(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
+{
+	struct shm_pool *pool = table->pool;
+
+	for (int class = 0; class < SHM_CLASSES; class ++) {
+		uint32_t per_zone = shm_class_zone(class), handle = pool->first[class];
+
+		for (uint32_t zone = pool->first_zone[class]; zone < pool->first_zone[class + 1];
+		        zone++, handle += per_zone) {
+			shm_atomic64 *word = &table->segment->zones[zone];
+			uint64_t owner = load_acquire(word);
+
+			if (!is_users(owner, slot) || !cas_acquire(word, &owner, table->self->uid))
+				continue;
+			for (uint32_t i = 0; i < per_zone; i++)
+				mend_block(table, handle + i, reaped);
+			store_release(word, 0);
+		}
+	}
+}
+
+static void release_endpoints(struct shm_table *table, uint32_t slot)
+{
+	struct shm_segment *segment = table->segment;
+
+	for (uint32_t zone = 0; zone < segment->geometry.endpoints / SHM_ENDPOINT_ZONE; zone++) {
+		shm_atomic64 *word = &segment->endpoint_zones[zone];
+		uint64_t owner = load_acquire(word);
+
+		if (!is_users(owner, slot) || !cas_acquire(word, &owner, table->self->uid))
+			continue;
+		for (uint32_t i = 0; i < SHM_ENDPOINT_ZONE; i++) {
+			uint32_t index = zone * SHM_ENDPOINT_ZONE + i;
+			uint64_t state = load_acquire(&segment->endpoint[index].state);
+
+			shm_endpoint_close(segment, index, SHM_ENDPOINT_GENERATION(state));
+		}
+		store_release(word, 0);
+	}
+}
+
+static void release_channels(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
+{
+	for (uint32_t index = 0; index < table->segment->channels; index++) {
+		struct shm_channel_mem *channel = &table->segment->channel[index];
+		uint64_t bit = 1ull << slot % 64;
+
+		if (load_relaxed(&channel->receivers[slot / 64]) & bit)
+			(void)fetch_and_release(&channel->receivers[slot / 64], ~bit);
+		shm_table_recover(table, index, slot, &reaped->messages);
+	}
+}
+
+void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
+{
+	// Endpoints first: senders learn at once that nobody is there.
+	release_endpoints(table, slot);
+	release_channels(table, slot, reaped);
+	release_held(table, slot, reaped);
+	release_zones(table, slot, reaped);
+}
+
+void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped)
+{
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
+		struct shm_process_mem *process = &table->segment->processes[slot];
+
+		if (load_acquire(&process->uid) == 0 || slot == table->self->slot ||
+		        !shm_process_lock(table->self, slot))
+			continue;
+		// Again under the lock: it may have left, or been reaped, a moment ago.
+		if (load_acquire(&process->uid) != 0) {
+			shm_reaper_release(table, slot, reaped);
+			store_relaxed(&process->sleeping, SHM_AWAKE);
+			store_release(&process->uid, 0);
+			reaped->processes++;
+		}
+		shm_process_unlock(table->self, slot);
+	}
+}
+
+uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit)
+{
+	uint64_t expired = 0;
+
+	for (uint32_t index = 0; index < table->segment->channels; index++) {
+		struct shm_ring ring;
+		uint32_t handle;
+		int64_t oldest;
+
+		if (load_relaxed(&table->segment->channel[index].owner) == SHM_CHANNEL_FREE ||
+		        !shm_table_ring(table, index, &ring))
+			continue;
+		// What is claimed here is the oldest or, if a receiver was faster, the one behind it,
+		// which may be a moment younger than the limit.
+		while ((oldest = shm_ring_oldest(&ring, table->pool)) >= 0 && oldest < limit &&
+		        shm_ring_pop(&ring, table->pool, &handle) == SHM_OK) {
+			shm_pool_free(table->pool, handle);
+			expired++;
+		}
+	}
+	return expired;
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+#include "shm/ring.h"
+
+#define SLOT_CYCLE(WORD)         ((uint32_t)((WORD) >> 32))
+#define SLOT_HANDLE(WORD)        ((uint32_t)(WORD))
+#define SLOT_WORD(CYCLE, HANDLE) ((uint64_t)(CYCLE) << 32 | (HANDLE))
+
+static uint32_t mark_of(const struct shm_ring *ring)
+{
+	return SHM_MARK | (ring->generation & ~SHM_MARK);
+}
+
+static shm_atomic64 *slot_at(const struct shm_ring *ring, uint64_t pos)
+{
+	return &ring->slots[pos & ((1ull << ring->order) - 1)];
+}
+
+static uint32_t cycle_of(const struct shm_ring *ring, uint64_t pos)
+{
+	return (uint32_t)(pos >> ring->order);
+}
+
+// No walk over a sane ring takes longer: two laps, and a jump for each.
+static uint32_t walk_limit(const struct shm_ring *ring)
+{
+	return 4u << ring->order;
+}
+
+// From a position whose slot is LAPS cycles ahead, the first one that can still be unclaimed: slots
+// are reused only after all that is a lap older was claimed.
+static uint64_t skip_laps(const struct shm_ring *ring, uint64_t pos, uint32_t laps)
+{
+	return pos + ((uint64_t)laps << ring->order) - (1ull << ring->order) + 1;
+}
+
+static bool is_current(const struct shm_ring *ring)
+{
+	// Acquire: pairs with the release in shm_table_end(), and orders this after the slot's load.
+	return load_acquire(&ring->mem->generation) == ring->generation;
+}
+
+// Whether what SLOT holds at POS waits to be received. Marks and nonsense don't.
+static bool is_waiting(
+        const struct shm_ring *ring, const struct shm_pool *pool, uint64_t pos, uint64_t word)
+{
+	struct shm_block_mem *block = shm_pool_block(pool, SLOT_HANDLE(word));
+
+	return block && load_acquire(&block->own) == SHM_OWN_SENT(ring->id, pos);
+}
+
+// Steps from POS over everything claimed, up to LIMIT or the first position that isn't published.
+static uint64_t true_head(
+        const struct shm_ring *ring, const struct shm_pool *pool, uint64_t pos, uint64_t limit)
+{
+	for (uint32_t left = walk_limit(ring); left > 0 && (int64_t)(limit - pos) > 0; left--) {
+		uint64_t word = load_acquire(slot_at(ring, pos));
+		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
+
+		if (ahead < 0)
+			break;
+		if (ahead > 0) {
+			pos = skip_laps(ring, pos, (uint32_t)ahead);
+			continue;
+		}
+		if (is_waiting(ring, pool, pos, word))
+			break;
+		pos++;
+	}
+	return pos;
+}
+
+// Whether CAPACITY messages wait before position TAIL, asking the shared head hint, and then the
+// slots themselves, only if the head known so far says so.
+static bool is_full(struct shm_ring *ring, const struct shm_pool *pool, uint64_t tail)
+{
+	// Signed: others may have published and claimed beyond TAIL since we looked; then our CAS fails.
+	if ((int64_t)(tail - ring->head) < (int64_t)ring->capacity)
+		return false;
+	ring->head = load_acquire(&ring->mem->head);
+	if ((int64_t)(tail - ring->head) < (int64_t)ring->capacity)
+		return false;
+	ring->head = true_head(ring, pool, ring->head, tail);
+	return (int64_t)(tail - ring->head) >= (int64_t)ring->capacity;
+}
+
+enum shm_result shm_ring_push(
+        struct shm_ring *ring, struct shm_pool *pool, uint32_t handle, struct shm_block_mem *block)
+{
+	uint64_t pos = load_relaxed(&ring->mem->tail);
+	enum shm_result result = SHM_CORRUPT;
+
+	for (uint32_t left = walk_limit(ring); left > 0; left--) {
+		shm_atomic64 *slot = slot_at(ring, pos);
+		uint64_t word = load_acquire(slot);
+		uint32_t cycle = cycle_of(ring, pos);
+
+		if (SLOT_CYCLE(word) == cycle) {
+			if (SLOT_HANDLE(word) == mark_of(ring)) {
+				result = SHM_CLOSED;
+				break;
+			}
+			pos++;
+			continue;
+		}
+		if (SLOT_CYCLE(word) + 1 != cycle) { // the hint was a lap or more behind
+			uint64_t tail = load_relaxed(&ring->mem->tail);
+
+			pos = (int64_t)(tail - pos) > 0
+			              ? tail
+			              : skip_laps(ring, pos, SLOT_CYCLE(word) - cycle);
+			continue;
+		}
+		if (!is_current(ring)) {
+			result = SHM_CLOSED;
+			break;
+		}
+		if (is_full(ring, pool, pos)) {
+			result = SHM_FULL;
+			break;
+		}
+		// Death after this line, before the next: a SENT block that no slot holds; the reaper of
+		// its zone frees it. Release: the message before its publication, for the claimer's acquire.
+		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
+			store_relaxed(&ring->mem->tail, pos + 1);
+			return SHM_OK;
+		}
+	}
+	// It may say SENT from a CAS that failed; no slot holds it, so nobody else can have touched it.
+	store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
+	return result;
+}
+
+enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle)
+{
+	uint64_t start = load_acquire(&ring->mem->head), pos = start;
+
+	for (uint32_t left = walk_limit(ring); left > 0; left--) {
+		// seq_cst: after drowse() has said that we sleep, a message sent before is seen here.
+		uint64_t word = load_seq_cst(slot_at(ring, pos));
+		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
+		struct shm_block_mem *block;
+		uint64_t expected = SHM_OWN_SENT(ring->id, pos);
+
+		if (!is_current(ring))
+			return SHM_CLOSED;
+		if (ahead < 0) {
+			// Heal a hint that a claimer's death left behind.
+			if (pos != start)
+				store_release(&ring->mem->head, pos);
+			return SHM_EMPTY;
+		}
+		if (ahead > 0) {
+			pos = skip_laps(ring, pos, (uint32_t)ahead);
+			continue;
+		}
+		if (SLOT_HANDLE(word) == mark_of(ring))
+			return SHM_CLOSED;
+		block = shm_pool_block(pool, SLOT_HANDLE(word));
+		// Acquire: the message as its sender wrote it. Death after this line: a block HELD by us.
+		if (block && cas_acquire(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
+			store_release(&ring->mem->head, pos + 1);
+			*handle = SLOT_HANDLE(word);
+			return SHM_OK;
+		}
+		pos++; // claimed by another, an old mark, or nonsense
+	}
+	return SHM_CORRUPT;
+}
+
+int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
+{
+	uint64_t pos = load_acquire(&ring->mem->head);
+
+	for (uint32_t left = walk_limit(ring); left > 0; left--) {
+		uint64_t word, sent_at;
+		struct shm_block_mem *block;
+
+		pos = true_head(ring, pool, pos, pos + (2ull << ring->order));
+		word = load_acquire(slot_at(ring, pos));
+		if (SLOT_CYCLE(word) != cycle_of(ring, pos))
+			return -1;
+		block = shm_pool_block(pool, SLOT_HANDLE(word));
+		if (!block)
+			continue;
+		// If it still is at this position afterwards, the time was that of this message.
+		sent_at = load_acquire(&block->sent_at);
+		if (is_waiting(ring, pool, pos, word))
+			return (int64_t)sent_at;
+	}
+	return -1;
+}
+
+uint64_t shm_ring_pending(
+        struct shm_ring *ring, struct shm_pool *pool, uint64_t *head, uint64_t *tail)
+{
+	uint64_t pos = load_acquire(&ring->mem->head), pending = 0;
+
+	*head = pos = true_head(ring, pool, pos, pos + (2ull << ring->order));
+	for (uint32_t left = 1u << ring->order; left > 0; left--, pos++) {
+		uint64_t word = load_acquire(slot_at(ring, pos));
+
+		if (SLOT_CYCLE(word) != cycle_of(ring, pos))
+			break;
+		pending += is_waiting(ring, pool, pos, word);
+	}
+	*tail = pos;
+	return pending;
+}
+
+enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool)
+{
+	uint64_t pos = load_acquire(&ring->mem->head);
+
+	for (uint32_t left = walk_limit(ring); left > 0; left--) {
+		shm_atomic64 *slot = slot_at(ring, pos);
+		uint64_t word = load_acquire(slot);
+		uint32_t cycle = cycle_of(ring, pos);
+		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle);
+
+		if (!is_current(ring))
+			return SHM_CLOSED;
+		if (ahead > 0) {
+			pos = skip_laps(ring, pos, (uint32_t)ahead);
+			continue;
+		}
+		if (ahead == 0) {
+			if (SLOT_HANDLE(word) == mark_of(ring))
+				return SHM_OK;
+			if (is_waiting(ring, pool, pos, word))
+				return SHM_FULL;
+			pos++;
+			continue;
+		}
+		if (ahead < -1)
+			return SHM_CORRUPT;
+		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, mark_of(ring))))
+			return SHM_OK;
+	}
+	return SHM_CORRUPT;
+}
+
+bool shm_ring_holds(const struct shm_ring *ring, uint64_t pos, uint32_t handle)
+{
+	// POS is the 42 bits of an own word; the slot's cycle has the same low bits as it had then.
+	uint32_t bits = 42 - ring->order;
+	uint32_t mask = bits >= 32 ? 0xffffffff : (1u << bits) - 1;
+	uint64_t word = load_acquire(slot_at(ring, pos));
+
+	return SLOT_HANDLE(word) == handle &&
+	       (SLOT_CYCLE(word) & mask) == (cycle_of(ring, pos) & mask);
+}

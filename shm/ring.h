@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// ring.h - the lock-free queue of one channel: many producers, many consumers, any of which may die
+// or stop at any instruction without holding up the others.
+//
+// "Truth in one word, everything else a hint." A ring has 2^order slots of one word each,
+//
+//   slot word    cycle:32 | handle:32      what was published at position pos = cycle << order | slot
+//
+// and two hints, head and tail, that are written with plain stores, may be late, even go back, but
+// are never ahead of the truth: whoever starts from a late hint steps forward over what it finds.
+//
+//   publish   own = SENT(ring,pos), then CAS slot {cycle-1,*} -> {cycle,handle}    the only locked op
+//   claim     CAS own  SENT(ring,pos) -> HELD(uid)                                 the only locked op
+//
+// A position whose slot has an older cycle isn't published yet. A position is claimed when its
+// block's own word is no longer SENT(ring,pos). Positions start at 2^order (cycle 1) since zeroed
+// slots have cycle 0; they are never reset, not even when the ring serves another channel later.
+//
+// A ring is closed by publishing MARK | generation at its true tail once everything before it is claimed:
+// a producer that had loaded that slot fails its CAS, all others meet the mark or the new generation.
+// Both check the generation *after* loading a slot, since only then is it known to belong to that slot.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/pool.h"
+
+enum shm_result {
+	SHM_OK = 0,
+	SHM_FULL = 1,
+	SHM_EMPTY = 2,
+	SHM_CLOSED = 3,  // the ring serves another channel now, or none: look the name up again
+	SHM_CORRUPT = 4, // the words make no sense: somebody scribbled over them
+};
+
+// The hints of a ring, inside its channel's shared image.
+struct shm_ring_mem {
+	_Alignas(SHM_LINE_PAIR) shm_atomic64 head; // written by consumers
+	_Alignas(SHM_LINE_PAIR) shm_atomic64 tail; // written by producers
+	// Written when the channel is made or closed, otherwise only read.
+	_Alignas(SHM_LINE_PAIR) shm_atomic32 generation;
+	shm_atomic32 capacity; // messages, at most 2^order
+};
+
+// A private handle to one use (generation) of a ring.
+struct shm_ring {
+	struct shm_ring_mem *mem;
+	shm_atomic64 *slots;
+	uint32_t id; // of the channel
+	uint32_t generation;
+	uint32_t order;
+	uint32_t capacity;
+	uint64_t
+	        head; // the last head this process has seen, to keep producers off the consumers' line
+};
+
+#define SHM_MARK 0x80000000u // in a slot's handle: closed; the rest is the generation's low 31 bits
+
+// Publishes BLOCK, HELD by the caller, under HANDLE. On SHM_OK it is the channel's. Otherwise it is still
+// HELD by the caller: SHM_FULL (capacity messages are waiting), SHM_CLOSED, SHM_CORRUPT.
+// Lock-free: a failed CAS means another producer succeeded.
+enum shm_result shm_ring_push(
+        struct shm_ring *ring, struct shm_pool *pool, uint32_t handle, struct shm_block_mem *block);
+
+// Claims the oldest message: on SHM_OK its block is HELD by the caller. SHM_EMPTY is found without
+// writing anything. Lock-free.
+enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle);
+
+// When the oldest waiting message was sent (ms), or -1 if none waits. A snapshot.
+int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool);
+
+// Messages waiting, and all ever published / claimed, as positions. A snapshot, healed by scanning.
+uint64_t shm_ring_pending(
+        struct shm_ring *ring, struct shm_pool *pool, uint64_t *head, uint64_t *tail);
+
+// Publishes the mark if nothing waits: SHM_OK, also if this generation was marked already; SHM_FULL if
+// messages wait. After SHM_OK nothing can be published in this generation any more.
+enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool);
+
+// True if HANDLE stands at position POS: what the reaper asks about a SENT block.
+bool shm_ring_holds(const struct shm_ring *ring, uint64_t pos, uint32_t handle);

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: MIT
+#include "shm/table.h"
+
+#include <string.h>
+
+// A link word; see table.h.
+#define LINK_MARK             1ull
+#define LINK_GENERATION(LINK) ((uint32_t)((LINK) >> 32))
+#define LINK_TARGET(LINK)     ((uint32_t)(LINK) >> 11)
+#define LINK_TAG(LINK)        ((uint32_t)(LINK) >> 1 & 0x3ff)
+
+// Where a walk stands: the word it came through, that word's value, and the generation of the channel
+// that the word belongs to (0 for a bucket).
+struct cursor {
+	shm_atomic64 *from;
+	uint64_t link;
+	uint32_t generation;
+};
+
+void shm_table_init(struct shm_table *table, struct shm_segment *segment, struct shm_process *self,
+        struct shm_pool *pool)
+{
+	*table = (struct shm_table){.segment = segment, .self = self, .pool = pool};
+}
+
+// FNV-1a: names are short, and whoever can attach need not flood a bucket to do harm.
+static uint32_t hash_of(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	while (*name)
+		hash = (hash ^ (unsigned char)*name++) * 16777619u;
+	return hash;
+}
+
+static uint64_t link_to(uint32_t index, uint32_t generation, uint32_t own_generation)
+{
+	return (uint64_t)generation << 32 | (uint64_t)(index + 1) << 11 |
+	       (uint64_t)(own_generation & 0x3ff) << 1;
+}
+
+static uint64_t link_to_none(uint32_t own_generation)
+{
+	return (uint64_t)own_generation << 32 | (uint64_t)(own_generation & 0x3ff) << 1;
+}
+
+// The target of LINK, as a link of the channel (or bucket) with OWN_GENERATION.
+static uint64_t link_as(uint64_t link, uint32_t own_generation)
+{
+	if (LINK_TARGET(link) == 0)
+		return link_to_none(own_generation);
+	return link_to(LINK_TARGET(link) - 1, LINK_GENERATION(link), own_generation);
+}
+
+static struct shm_channel_mem *channel_at(const struct shm_table *table, uint32_t index)
+{
+	return index < table->segment->channels ? &table->segment->channel[index] : NULL;
+}
+
+static int order_of(const struct shm_table *table, uint32_t index)
+{
+	return index < table->segment->geometry.wide ? SHM_WIDE_ORDER : SHM_NARROW_ORDER;
+}
+
+static void fill_ring(
+        const struct shm_table *table, uint32_t index, uint32_t generation, struct shm_ring *ring)
+{
+	const struct shm_segment *segment = table->segment;
+	uint32_t wide = segment->geometry.wide;
+	struct shm_channel_mem *channel = &segment->channel[index];
+	uint64_t first = index < wide ? (uint64_t)index << SHM_WIDE_ORDER
+	                              : ((uint64_t)wide << SHM_WIDE_ORDER) +
+	                                        ((uint64_t)(index - wide) << SHM_NARROW_ORDER);
+	uint32_t capacity = load_relaxed(&channel->ring.capacity);
+
+	*ring = (struct shm_ring){
+	        .mem = &channel->ring,
+	        .slots = segment->slots + first,
+	        .id = index,
+	        .generation = generation,
+	        .order = (uint32_t)order_of(table, index),
+	        .head = load_acquire(&channel->ring.head),
+	};
+	ring->capacity = capacity > 1u << ring->order ? 1u << ring->order : capacity;
+}
+
+bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ring)
+{
+	if (index >= table->segment->channels)
+		return false;
+	fill_ring(
+	        table, index, load_acquire(&table->segment->channel[index].ring.generation), ring);
+	return true;
+}
+
+// Takes one step along a list. Unlinks what it finds marked. False: the list changed under us, or
+// makes no sense; start again. At its end, *CHANNEL is NULL.
+static bool step(struct shm_table *table, struct cursor *at, struct shm_channel_mem **channel,
+        uint32_t *index, uint64_t *next)
+{
+	while (LINK_TARGET(at->link) != 0) {
+		uint64_t unlinked;
+
+		*index = LINK_TARGET(at->link) - 1;
+		*channel = channel_at(table, *index);
+		if (!*channel)
+			return false;
+		*next = load_acquire(&(*channel)->link);
+		if (load_acquire(&(*channel)->ring.generation) != LINK_GENERATION(at->link))
+			return false;
+		if (!(*next & LINK_MARK))
+			return true;
+		unlinked = link_as(*next, at->generation);
+		if (!cas_acq_rel(at->from, &at->link, unlinked))
+			return false;
+		at->link = unlinked;
+	}
+	*channel = NULL;
+	return true;
+}
+
+// Walks the bucket of NAME once. 1: found at *INDEX with *GENERATION; 0: not there, and *HEAD is the
+// bucket's word as it was; -1: start again.
+static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32_t *index,
+        uint32_t *generation, uint64_t *head)
+{
+	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
+	struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
+
+	*head = at.link;
+	for (uint32_t left = table->segment->channels + 1; left > 0; left--) {
+		struct shm_channel_mem *channel;
+		uint64_t next;
+
+		if (!step(table, &at, &channel, index, &next))
+			return -1;
+		if (at.from == bucket)
+			*head = at.link;
+		if (!channel)
+			return 0;
+		*generation = LINK_GENERATION(at.link);
+		if (load_relaxed(&channel->hash) == hash &&
+		        strncmp(channel->name, name, SHM_NAME_SIZE) == 0 &&
+		        load_acquire(&channel->ring.generation) == *generation)
+			return 1;
+		at = (struct cursor){&channel->link, next, *generation};
+	}
+	return 0; // a loop: somebody scribbled; an insertion at the head still works
+}
+
+enum shm_result shm_table_find(struct shm_table *table, const char *name, struct shm_ring *ring)
+{
+	uint32_t hash = hash_of(name), index, generation;
+	uint64_t head;
+
+	// Every new start means that another process made progress; a damaged list must end too.
+	for (uint32_t left = table->segment->channels + 64; left > 0; left--) {
+		int found = walk(table, name, hash, &index, &generation, &head);
+
+		if (found == 0)
+			return SHM_EMPTY;
+		if (found == 1) {
+			fill_ring(table, index, generation, ring);
+			return SHM_OK;
+		}
+	}
+	return SHM_EMPTY;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Making
+// ---------------------------------------------------------------------------------------------
+
+static bool has_receivers(struct shm_channel_mem *channel)
+{
+	uint64_t any = 0;
+
+	for (int i = 0; i < SHM_WAITER_WORDS; i++)
+		any |= load_seq_cst(&channel->receivers[i]);
+	return any != 0;
+}
+
+static void class_bounds(const struct shm_table *table, bool wide, uint32_t *first, uint32_t *count)
+{
+	const struct shm_geometry *geometry = &table->segment->geometry;
+
+	*first = wide ? 0 : geometry->wide;
+	*count = wide ? geometry->wide : geometry->narrow;
+}
+
+// Takes a FREE channel of the size for us: HELD. False if there is none.
+static bool take_channel(struct shm_table *table, bool wide, uint32_t *index)
+{
+	uint32_t first, count;
+
+	class_bounds(table, wide, &first, &count);
+	for (uint32_t left = count; left > 0; left--) {
+		uint32_t *scan = &table->scan[wide];
+		struct shm_channel_mem *channel = &table->segment->channel[first + *scan];
+		uint64_t nobody = SHM_CHANNEL_FREE;
+
+		*index = first + *scan;
+		*scan = *scan + 1 == count ? 0 : *scan + 1;
+		if (load_relaxed(&channel->owner) == SHM_CHANNEL_FREE &&
+		        cas_acquire(&channel->owner, &nobody, SHM_OWN_HELD(table->self->uid)))
+			return true;
+	}
+	return false;
+}
+
+// Ends channels of the size that nobody listens to and nothing waits in.
+static void end_idle(struct shm_table *table, bool wide)
+{
+	uint32_t first, count;
+
+	class_bounds(table, wide, &first, &count);
+	for (uint32_t index = first; index < first + count; index++) {
+		struct shm_channel_mem *channel = &table->segment->channel[index];
+		struct shm_ring ring;
+
+		if (load_relaxed(&channel->owner) != SHM_CHANNEL_LIVE ||
+		        load_relaxed(&channel->maker) != 0)
+			continue;
+		shm_table_ring(table, index, &ring);
+		(void)shm_table_end(table, &ring, false, NULL);
+	}
+}
+
+// Takes a channel and fills it in, HELD by us and not in the table yet.
+static bool prepare(struct shm_table *table, const char *name, uint32_t capacity, uint64_t maker,
+        uint32_t *index)
+{
+	bool wide = capacity > 1u << SHM_NARROW_ORDER;
+	struct shm_channel_mem *channel;
+	struct shm_ring ring;
+	uint64_t head, tail;
+
+	if (!take_channel(table, wide, index)) {
+		end_idle(table, wide);
+		if (!take_channel(table, wide, index))
+			return false;
+	}
+	channel = &table->segment->channel[*index];
+	for (int i = 0; i < SHM_WAITER_WORDS; i++)
+		store_relaxed(&channel->receivers[i], 0);
+	store_relaxed(&channel->senders, 0);
+	store_relaxed(&channel->full, 0);
+	store_relaxed(&channel->maker, maker);
+	store_relaxed(&channel->hash, hash_of(name));
+	strncpy(channel->name, name, SHM_NAME_SIZE - 1);
+	channel->name[SHM_NAME_SIZE - 1] = '\0';
+	store_relaxed(&channel->ring.capacity, capacity);
+	shm_table_ring(table, *index, &ring);
+	(void)shm_ring_pending(&ring, table->pool, &head, &tail);
+	store_relaxed(&channel->base, tail);
+	return true;
+}
+
+enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
+        uint64_t maker, struct shm_ring *ring)
+{
+	uint32_t hash = hash_of(name), index, generation, mine = 0;
+	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
+	enum shm_result result = SHM_FULL;
+	bool prepared = false;
+
+	for (uint32_t left = table->segment->channels + 64; left > 0; left--) {
+		uint64_t head;
+		int found = walk(table, name, hash, &index, &generation, &head);
+
+		if (found < 0)
+			continue;
+		if (found == 1) {
+			fill_ring(table, index, generation, ring);
+			result = SHM_OK;
+			break;
+		}
+		if (!prepared) {
+			prepared = prepare(table, name, capacity, maker, &mine);
+			if (!prepared)
+				return SHM_FULL;
+			continue; // that took a while: walk again
+		}
+		fill_ring(table, mine, load_relaxed(&table->segment->channel[mine].ring.generation),
+		        ring);
+		store_release(&ring->mem->generation, ring->generation);
+		store_release(&table->segment->channel[mine].link, link_as(head, ring->generation));
+		// Death before this line: HELD and not in the table. After it: HELD and in the table.
+		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {
+			store_release(&table->segment->channel[mine].owner, SHM_CHANNEL_LIVE);
+			return SHM_OK;
+		}
+	}
+	if (prepared)
+		store_release(&table->segment->channel[mine].owner, SHM_CHANNEL_FREE);
+	return result;
+}
+
+enum shm_result shm_table_make_inbox(
+        struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring)
+{
+	uint32_t index;
+
+	if (!prepare(table, name, capacity, table->self->uid, &index))
+		return SHM_FULL;
+	shm_table_ring(table, index, ring);
+	store_release(&table->segment->channel[index].link, link_to_none(ring->generation));
+	return SHM_OK;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Ending
+// ---------------------------------------------------------------------------------------------
+
+// Whether the channel can be reached through its bucket. Unlinks marked ones on the way.
+static bool is_linked(struct shm_table *table, uint32_t index, uint32_t generation)
+{
+	struct shm_channel_mem *wanted = &table->segment->channel[index];
+	shm_atomic64 *bucket =
+	        &table->segment->buckets[load_relaxed(&wanted->hash) & table->segment->bucket_mask];
+
+	for (uint32_t tries = table->segment->channels + 64; tries > 0; tries--) {
+		struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
+		uint32_t left = table->segment->channels + 1;
+
+		for (; left > 0; left--) {
+			struct shm_channel_mem *channel;
+			uint32_t found;
+			uint64_t next;
+
+			if (!step(table, &at, &channel, &found, &next))
+				break; // start again
+			if (!channel)
+				return false;
+			if (found == index && LINK_GENERATION(at.link) == generation)
+				return true;
+			at = (struct cursor){&channel->link, next, LINK_GENERATION(at.link)};
+		}
+	}
+	return false;
+}
+
+void shm_table_unlink(struct shm_table *table, struct shm_ring *ring)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[ring->id];
+	uint64_t link = load_acquire(&channel->link);
+
+	// The generation is looked at after the link: a link of a later use has another tag.
+	while (load_acquire(&channel->ring.generation) == ring->generation && !(link & LINK_MARK))
+		if (cas_acq_rel(&channel->link, &link, link | LINK_MARK))
+			break;
+	(void)is_linked(table, ring->id, ring->generation);
+}
+
+// Receives and frees everything that waits.
+static void drain(struct shm_table *table, struct shm_ring *ring, uint64_t *dropped)
+{
+	uint32_t handle;
+
+	while (shm_ring_pop(ring, table->pool, &handle) == SHM_OK) {
+		shm_pool_free(table->pool, handle);
+		if (dropped)
+			++*dropped;
+	}
+}
+
+// Steps 3 and 4 of ending a channel that we hold and have sealed.
+static void finish(struct shm_table *table, struct shm_ring *ring)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[ring->id];
+
+	shm_table_unlink(table, ring);
+	// A death between these two: HELD, not in the table, sealed or not: the reaper does this again.
+	store_release(&channel->ring.generation, ring->generation + 1);
+	store_release(&channel->owner, SHM_CHANNEL_FREE);
+}
+
+static enum shm_result seal(
+        struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped)
+{
+	enum shm_result result;
+
+	// A producer may slip in between the drain and the seal, but not for ever: capacity bounds it
+	// only per drain, so give a bounded number of rounds before giving up.
+	for (int round = 0; round < 1000; round++) {
+		result = shm_ring_seal(ring, table->pool);
+		if (result != SHM_FULL || !force)
+			break;
+		drain(table, ring, dropped);
+	}
+	return result;
+}
+
+enum shm_result shm_table_end(
+        struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[ring->id];
+	uint64_t held = SHM_OWN_HELD(table->self->uid), owner = SHM_CHANNEL_LIVE;
+	enum shm_result result;
+
+	if (load_acquire(&channel->ring.generation) != ring->generation)
+		return SHM_CLOSED;
+	if (!cas_acquire(&channel->owner, &owner, held) && owner != held)
+		return SHM_FULL;
+	result = !force && has_receivers(channel) ? SHM_FULL : seal(table, ring, force, dropped);
+	if (result == SHM_OK)
+		finish(table, ring);
+	else // also if the generation had changed before we took it: then it is another's live channel
+		store_release(&channel->owner, SHM_CHANNEL_LIVE);
+	return result;
+}
+
+void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[index];
+	uint64_t owner = load_acquire(&channel->owner), maker = load_relaxed(&channel->maker);
+	bool held =
+	        SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
+	bool made = maker != 0 && SHM_UID_SLOT(maker) == slot;
+	struct shm_ring ring;
+
+	if (!held && !(made && owner == SHM_CHANNEL_LIVE))
+		return;
+	shm_table_ring(table, index, &ring);
+	// Whoever is named as owner is dead or ourselves: take its place, so that our own death is seen.
+	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
+		return;
+	if (seal(table, &ring, made || !is_linked(table, index, ring.generation), dropped) ==
+	        SHM_OK)
+		finish(table, &ring);
+	else
+		store_release(&channel->owner, SHM_CHANNEL_LIVE);
+}
+
+void shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)
+{
+	shm_atomic64 *word = &table->segment->channel[ring->id].receivers[slot / 64];
+
+	(void)fetch_or_seq_cst(word, 1ull << slot % 64);
+}
+
+void shm_table_ignore(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)
+{
+	shm_atomic64 *word = &table->segment->channel[ring->id].receivers[slot / 64];
+
+	(void)fetch_and_release(word, ~(1ull << slot % 64));
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// table.h - the channels of a layer by name: a hash table of lists, lock-free, with reuse.
+//
+// Channels lie in an array; a bucket is a list of links (Harris, "A pragmatic implementation of
+// non-blocking linked-lists", DISC 2001):
+//
+//   link word    generation:32 | index + 1:21 | tag:10 | mark:1
+//
+// The generation is the target's, so whoever walks a list notices when a channel under its feet has been
+// reused, and starts again; where there is no target it is the link's own channel's, and the tag always is,
+// so that the mark can't be set on a later use of the same channel. A new channel is prepared privately
+// (owner = HELD uid) and inserted at the head of its bucket by one CAS: that is its birth, and it fails if
+// anything was inserted since the caller searched, so a name is never there twice.
+//
+// End of a channel, each step done by its owner or, if that one dies, by the reaper (see reaper.h):
+//   1. owner LIVE -> HELD uid: one process ends it
+//   2. the ring is sealed (fails if messages wait: owner -> LIVE again). Point of no return.
+//   3. its own link is marked, then it is unlinked. Done by anybody who meets the sealed ring, so a
+//      stopped owner holds up nobody: the name can be made anew at another index at once.
+//   4. generation + 1, owner = FREE
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/ring.h"
+
+#define SHM_NAME_SIZE 208 // a channel name and its NUL, rounded up
+
+#define SHM_CHANNEL_FREE 0ull
+#define SHM_CHANNEL_LIVE 1ull // else HELD by a uid: being made or ended, or one process's inbox
+
+enum {
+	SHM_WAITER_WORDS = SHM_PROCESSES / 64,
+};
+
+struct shm_channel_mem {
+	struct shm_ring_mem ring;
+	shm_atomic64 owner;
+	shm_atomic64 maker; // uid of the process that ends it, for streams; 0 for the rest
+	shm_atomic64 link;  // to the next channel in the bucket
+	shm_atomic64 base;  // position at which this generation began
+	shm_atomic64 full;  // sends refused in this generation
+	shm_atomic32 hash;
+
+	_Alignas(SHM_LINE_PAIR)
+	        shm_atomic64 receivers[SHM_WAITER_WORDS]; // slots that listen: sticky
+	shm_atomic64 senders;                             // slots modulo 64 that wait for room
+
+	_Alignas(SHM_LINE) char name[SHM_NAME_SIZE];
+};
+
+struct shm_table {
+	struct shm_segment *segment;
+	struct shm_process *self;
+	struct shm_pool *pool;
+	uint32_t scan[2]; // where the search for a free channel begins, wide and narrow
+};
+
+void shm_table_init(struct shm_table *table, struct shm_segment *segment, struct shm_process *self,
+        struct shm_pool *pool);
+
+// Finds the channel NAME (checked by the caller: 1-200 octets). Fills RING for it. SHM_OK or SHM_EMPTY.
+enum shm_result shm_table_find(struct shm_table *table, const char *name, struct shm_ring *ring);
+
+// Finds it, or makes it with CAPACITY (1 to 8192) and MAKER (0 unless a stream). SHM_OK, or SHM_FULL if no
+// channel of that size is free, even after idle ones were ended. Lock-free.
+enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
+        uint64_t maker, struct shm_ring *ring);
+
+// Makes a channel that isn't in the table: a process's inbox, HELD by it. SHM_OK or SHM_FULL.
+enum shm_result shm_table_make_inbox(
+        struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring);
+
+// Fills RING for channel INDEX as it is now, whatever its state. False if INDEX is out of bounds.
+bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ring);
+
+// Ends the channel: SHM_OK; SHM_FULL if messages wait and FORCE is false, or somebody else is ending
+// it or listens and FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED.
+enum shm_result shm_table_end(
+        struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped);
+
+// For who met SHM_CLOSED: makes sure the name no longer leads to that channel.
+void shm_table_unlink(struct shm_table *table, struct shm_ring *ring);
+
+// Completes or undoes what users of the dead SLOT were doing to channel INDEX, and ends the streams
+// and the inbox they had made. For the reaper.
+void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped);
+
+// Registers (removes) a process as listener of the ring's channel.
+void shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);
+void shm_table_ignore(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);
