@@ -14,6 +14,8 @@ struct outgoing {
 	const struct forebay_message *message;
 	struct channel_message_mem head;
 	uint32_t length; // of all three parts
+	bool waits;      // for room, here or in its event loop
+	bool refused;    // counted in the channel's statistics: once for all tries
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -53,6 +55,7 @@ static int prepare(struct forebay_message *message, struct outgoing *outgoing)
 	if (encoded_length(message, outgoing->envelope_length) > FOREBAY_MESSAGE_MAX)
 		return FOREBAY_TOO_LARGE;
 	outgoing->message = message;
+	outgoing->refused = false;
 	outgoing->head = (struct channel_message_mem){
 	        .envelope = (uint32_t)outgoing->envelope_length,
 	        .content = (uint32_t)message->content_length,
@@ -167,8 +170,8 @@ static int find_ring(struct forebay *layer, const char *name, enum channel_kind 
 	return 0;
 }
 
-static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,
-        const struct outgoing *outgoing)
+static int send_ring(
+        struct forebay *layer, const char *name, enum channel_kind kind, struct outgoing *outgoing)
 {
 	struct channel_cached *cached;
 	struct shm_block_mem *block;
@@ -182,7 +185,9 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	// A channel that was idle may be ended under our feet, even more than once; it is made anew. One that
 	// is full is tried once more after we have said that we wait: room that came in between isn't missed.
 	for (int round = 0;
-	        round < 16 && (pushed == SHM_CLOSED || (pushed == SHM_FULL && !waiting)); round++) {
+	        round < 16 &&
+	        (pushed == SHM_CLOSED || (pushed == SHM_FULL && outgoing->waits && !waiting));
+	        round++) {
 		if (pushed == SHM_FULL) {
 			announce(layer, &cached->ring);
 			waiting = true;
@@ -202,7 +207,9 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	}
 	shm_pool_free(&layer->pool, buffer.handle);
 	if (pushed == SHM_FULL) {
-		(void)fetch_add_relaxed(&layer->segment.channel[cached->ring.id].full, 1);
+		if (!outgoing->refused)
+			(void)fetch_add_relaxed(&layer->segment.channel[cached->ring.id].full, 1);
+		outgoing->refused = true;
 		return FOREBAY_FULL;
 	}
 	return result != 0 ? result : FOREBAY_NO_CHANNEL;
@@ -337,6 +344,7 @@ int forebay_send(
 		return -ESTALE;
 	kind = channel_name_kind(channel, &id);
 	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : prepare(message, &outgoing);
+	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);
 	if (timeout != 0 && (result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY))

@@ -79,7 +79,7 @@ int forebay_stat_channels(struct forebay *layer,
 		struct shm_channel_mem *channel = &layer->segment.channel[i];
 		struct forebay_channel_stat stat;
 		uint64_t base, head, tail;
-		char name[SHM_NAME_SIZE];
+		char raw[SHM_NAME_SIZE], name[SHM_NAME_SIZE];
 		struct shm_ring ring;
 		int64_t oldest;
 		int result;
@@ -87,7 +87,8 @@ int forebay_stat_channels(struct forebay *layer,
 		if (load_acquire(&channel->owner) == SHM_CHANNEL_FREE ||
 		        !shm_table_ring(&layer->table, i, &ring))
 			continue;
-		copy_text(name, channel->name, sizeof name);
+		shm_table_name(&layer->table, i, raw);
+		copy_text(name, raw, sizeof name);
 		base = load_relaxed(&channel->base);
 		stat.pending = shm_ring_pending(&ring, &layer->pool, &head, &tail);
 		oldest = shm_ring_oldest(&ring, &layer->pool);

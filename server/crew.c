@@ -10,9 +10,9 @@
 
 #include "server/log.h"
 
-static void start_later(struct crew_member *member, int64_t now)
+// Plans the next process for a place whose last has ended.
+static void plan(struct crew_member *member, int64_t now)
 {
-	member->pid = 0;
 	member->start_at = now + supervisor_ended(&member->supervisor, now);
 }
 
@@ -26,7 +26,7 @@ static void start(struct crew *crew, struct crew_member *member, int64_t now)
 	if (pid < 0) {
 		log_limited(LOG_LEVEL_ERROR, "cannot start %s %d: %s", kind, member->number,
 		        strerror(-pid));
-		start_later(member, now);
+		plan(member, now);
 		// Unlike a death, which may be an accident, this won't be over in an instant.
 		if (member->start_at < now + SUPERVISOR_FIRST_MS)
 			member->start_at = now + SUPERVISOR_FIRST_MS;
@@ -72,8 +72,7 @@ static void sweep(struct crew *crew)
 	}
 }
 
-void crew_retire(
-        struct crew *crew, enum child_kind kind, int64_t term_at, int64_t kill_at, int64_t now)
+void crew_retire(struct crew *crew, enum child_kind kind, int64_t term_at, int64_t kill_at)
 {
 	for (struct crew_member *member = crew->members; member; member = member->next) {
 		if (member->kind != kind || member->retiring)
@@ -84,7 +83,6 @@ void crew_retire(
 		member->kill_at = kill_at;
 	}
 	sweep(crew);
-	crew_tick(crew, now);
 }
 
 void crew_limit(struct crew *crew, int64_t kill_at)
@@ -119,11 +117,20 @@ static struct crew_member *find(struct crew *crew, pid_t pid)
 	return member;
 }
 
+// Whether STATUS is what a process that was asked to end should have.
+static bool is_expected(const struct crew_member *member, int status)
+{
+	if (!member->retiring)
+		return false;
+	if (WIFSIGNALED(status)) // an application need not handle the signal
+		return member->kind == CHILD_APP && WTERMSIG(status) == SIGTERM;
+	return WEXITSTATUS(status) == 0;
+}
+
 // Logs, in one line, how a process ended and what comes next.
 static void report(const struct crew_member *member, int status, int64_t now)
 {
-	bool expected = member->retiring && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	enum log_level level = expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
+	enum log_level level = is_expected(member, status) ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
 	const char *kind = child_kind_name(member->kind);
 	char end[CHILD_END_SIZE];
 
@@ -139,11 +146,8 @@ static void report(const struct crew_member *member, int status, int64_t now)
 
 static void ended(struct crew_member *member, int status, int64_t now)
 {
-	pid_t pid = member->pid;
-
 	if (!member->retiring)
-		start_later(member, now);
-	member->pid = pid;
+		plan(member, now);
 	report(member, status, now);
 	member->pid = 0;
 	member->term_at = member->kill_at = CREW_NEVER;

@@ -37,9 +37,9 @@ struct crew {
 int crew_start(struct crew *crew, enum child_kind kind, int count, int64_t now);
 
 // Every member of KIND that isn't retiring: its place is given up, its process gets the signal that
-// asks it to end (SIGQUIT, SIGTERM for an application) at TERM_AT, and SIGKILL at KILL_AT.
-void crew_retire(
-        struct crew *crew, enum child_kind kind, int64_t term_at, int64_t kill_at, int64_t now);
+// asks it to end (SIGQUIT, SIGTERM for an application) at TERM_AT, and SIGKILL at KILL_AT, or rather
+// at the crew_tick() after that.
+void crew_retire(struct crew *crew, enum child_kind kind, int64_t term_at, int64_t kill_at);
 
 // Those that retire already, too: none is left alive after KILL_AT.
 void crew_limit(struct crew *crew, int64_t kill_at);

@@ -97,6 +97,8 @@ int http_transfer_send(struct http_transfer *transfer, const char *data, size_t 
 	}
 	forebay_set_content(message, data, length, FOREBAY_BINARY);
 	result = forebay_send(server->layer, transfer->channel, message, 0);
+	if (result == FOREBAY_NO_MEMORY)
+		result = FOREBAY_FULL; // others will free some: no reason to fail an upload
 	if (result == 0) {
 		transfer->complete = last;
 	} else if (result == FOREBAY_FULL && !transfer->link) {
@@ -114,14 +116,16 @@ int64_t http_transfer_unblock(struct http_transfer *transfer)
 	return http_server_clock() - transfer->blocked_at;
 }
 
-// Tells the consumer that there will be no more. Returns whether that is settled.
-static bool send_closed(struct http_transfer *transfer)
+// Tells the consumer that there will be no more, unless there is no room for that now.
+static void tell_closed(struct http_transfer *transfer)
 {
 	struct http_server *server = transfer->server;
+	int result;
 
 	forebay_message_reset(server->message);
 	forebay_put_boolean(server->message, "closed", true);
-	return forebay_send(server->layer, transfer->channel, server->message, 0) != FOREBAY_FULL;
+	result = forebay_send(server->layer, transfer->channel, server->message, 0);
+	transfer->told = result != FOREBAY_FULL && result != FOREBAY_NO_MEMORY;
 }
 
 void http_transfer_abandon(struct http_transfer *transfer)
@@ -130,18 +134,15 @@ void http_transfer_abandon(struct http_transfer *transfer)
 
 	delist(transfer);
 	transfer->session = NULL;
-	if (!transfer->complete && !send_closed(transfer))
-		enlist(transfer, &server->left);
+	enlist(transfer, &server->left);
+	if (!transfer->complete)
+		tell_closed(transfer);
 	timer_arm(server->wheel, &transfer->grace, HTTP_TRANSFER_GRACE);
 }
 
 void http_transfer_retry_left(struct http_server *server)
 {
-	struct http_transfer *next;
-
-	for (struct http_transfer *transfer = server->left; transfer; transfer = next) {
-		next = transfer->next;
-		if (send_closed(transfer))
-			delist(transfer);
-	}
+	for (struct http_transfer *transfer = server->left; transfer; transfer = transfer->next)
+		if (!transfer->complete && !transfer->told)
+			tell_closed(transfer);
 }

@@ -29,6 +29,7 @@ struct http_transfer {
 	struct timer grace;
 	int64_t blocked_at; // microseconds; while it is in server->blocked
 	bool complete;      // the last message was sent
+	bool told;          // ... or the one that says that the client has left
 	char channel[FOREBAY_NAME_SIZE];
 };
 
@@ -45,7 +46,8 @@ void http_transfer_free(struct http_transfer *transfer);
 void http_transfer_abandon(struct http_transfer *transfer);
 
 // Sends one piece (at most HTTP_TRANSFER_PIECE octets); LAST: with it the body is complete. Returns as
-// forebay_send(); after FOREBAY_FULL the transfer is in the list of blocked ones.
+// forebay_send(); after FOREBAY_FULL (also when the layer has no memory just now) the transfer is in
+// the list of blocked ones.
 int http_transfer_send(struct http_transfer *transfer, const char *data, size_t length, bool last);
 
 // Takes the transfer out of the list of blocked ones. Returns for how many microseconds it was there.

@@ -33,6 +33,44 @@ static uint32_t hash_of(const char *name)
 	return hash;
 }
 
+// Names are read while a channel may be reused, so they are read and written as atomic words.
+static void write_name(struct shm_channel_mem *channel, const char *name)
+{
+	uint64_t words[SHM_NAME_SIZE / 8] = {0};
+
+	memcpy(words, name, strnlen(name, SHM_NAME_SIZE - 1));
+	for (int i = 0; i < SHM_NAME_SIZE / 8; i++)
+		store_relaxed(&channel->name[i], words[i]);
+}
+
+// Acquire: what is looked at next, the generation, tells whether this was still the same channel.
+static bool has_name(struct shm_channel_mem *channel, const char *name)
+{
+	size_t left = strlen(name) + 1;
+
+	for (int i = 0; i < SHM_NAME_SIZE / 8 && left > 0; i++) {
+		size_t here = left < 8 ? left : 8;
+		uint64_t word = 0;
+
+		memcpy(&word, name, here);
+		if (load_acquire(&channel->name[i]) != word)
+			return false;
+		name += here;
+		left -= here;
+	}
+	return true;
+}
+
+void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM_NAME_SIZE])
+{
+	for (int i = 0; i < SHM_NAME_SIZE / 8; i++) {
+		uint64_t word = load_relaxed(&table->segment->channel[index].name[i]);
+
+		memcpy(name + i * 8, &word, 8);
+	}
+	name[SHM_NAME_SIZE - 1] = '\0';
+}
+
 static uint64_t link_to(uint32_t index, uint32_t generation, uint32_t own_generation)
 {
 	return (uint64_t)generation << 32 | (uint64_t)(index + 1) << 11 |
@@ -139,8 +177,7 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
 		if (!channel)
 			return 0;
 		*generation = LINK_GENERATION(at.link);
-		if (load_relaxed(&channel->hash) == hash &&
-		        strncmp(channel->name, name, SHM_NAME_SIZE) == 0 &&
+		if (load_relaxed(&channel->hash) == hash && has_name(channel, name) &&
 		        load_acquire(&channel->ring.generation) == *generation)
 			return 1;
 		at = (struct cursor){&channel->link, next, *generation};
@@ -247,8 +284,7 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 	store_relaxed(&channel->full, 0);
 	store_relaxed(&channel->maker, maker);
 	store_relaxed(&channel->hash, hash_of(name));
-	strncpy(channel->name, name, SHM_NAME_SIZE - 1);
-	channel->name[SHM_NAME_SIZE - 1] = '\0';
+	write_name(channel, name);
 	store_relaxed(&channel->ring.capacity, capacity);
 	shm_table_ring(table, *index, &ring);
 	(void)shm_ring_pending(&ring, table->pool, &head, &tail);

@@ -47,7 +47,7 @@ struct shm_channel_mem {
 	        shm_atomic64 receivers[SHM_WAITER_WORDS]; // slots that listen: sticky
 	shm_atomic64 senders;                             // slots modulo 64 that wait for room
 
-	_Alignas(SHM_LINE) char name[SHM_NAME_SIZE];
+	_Alignas(SHM_LINE) shm_atomic64 name[SHM_NAME_SIZE / 8]; // padded with zeros
 };
 
 struct shm_table {
@@ -86,6 +86,9 @@ void shm_table_unlink(struct shm_table *table, struct shm_ring *ring);
 // Completes or undoes what users of the dead SLOT were doing to channel INDEX, and ends the streams
 // and the inbox they had made. For the reaper.
 void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped);
+
+// Copies the name of channel INDEX, as it is at this moment, NUL-terminated whatever is there.
+void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM_NAME_SIZE]);
 
 // Registers (removes) a process as listener of the ring's channel.
 void shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);

@@ -16,7 +16,8 @@ from conftest import TIMEOUT
 from forebay_client import Outcome
 from http_raw import Client
 
-settings.configure(DEFAULT_CHARSET="utf-8", DATA_UPLOAD_MAX_NUMBER_FIELDS=None)
+if not settings.configured:
+    settings.configure(DATA_UPLOAD_MAX_NUMBER_FIELDS=1000)
 django.setup()
 
 KEYS = {"get", "post", "cookies", "meta", "path", "method", "reply_channel"}

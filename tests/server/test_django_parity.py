@@ -198,7 +198,8 @@ def test_multipart(encoding):
     compare("multipart", cases, [post for post, _ in django_results], types)
     files = ask("files", cases, types)
     for case, mine, (_, theirs) in zip(cases, files, django_results):
-        assert sorted(mine) == sorted(theirs), case
+        # Django loses a file whose field has an empty name; ours are reported all the same.
+        assert sorted(file for file in mine if file[0]) == sorted(theirs), case
 
 
 def test_multipart_by_hand():

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// http_answer.c - responses on their way out; see http_answer.h.
+#include "server/http_answer.h"
+
+#include "server/log.h"
+
+// The response is complete and written: on to the next request, or the end.
+static void end_request(struct http_session *session)
+{
+	struct connection *connection = &session->connection;
+	bool unread = session->step == HTTP_SESSION_BODY || !session->body.complete;
+
+	http_session_log(session);
+	connection_consume(connection, session->kept + session->body.held);
+	session->kept = session->body.held = 0;
+	if (!session->response.keep_alive) {
+		session->step = HTTP_SESSION_OVER;
+		connection_finish(connection, unread || connection_input_length(connection) > 0);
+		return;
+	}
+	session->step = HTTP_SESSION_HEAD;
+}
+
+// The last octet of the response was given to the connection.
+static void complete(struct http_session *session)
+{
+	struct http_stats *stats = &session->server->stats;
+
+	timer_stop(&session->timer);
+	stats->responses[session->response.status / 100]++;
+	http_session_forget(session, false);
+	if (session->step == HTTP_SESSION_BODY || !session->body.complete)
+		session->response.keep_alive = false;
+	if (connection_backlogged(&session->connection))
+		session->step = HTTP_SESSION_FLUSH;
+	else
+		end_request(session);
+}
+
+void http_answer_drained(struct http_session *session)
+{
+	if (session->step == HTTP_SESSION_FLUSH)
+		end_request(session);
+}
+
+static void refuse_message(struct http_session *session, struct forebay_message *message)
+{
+	log_limited(LOG_LEVEL_WARNING, "malformed response on %s: %s", session->reply_channel,
+	        session->response.reason);
+	session->server->stats.malformed++;
+	forebay_message_free(message);
+	http_session_forget(session, false);
+	http_answer_error(session, 500, "malformed response", session->step == HTTP_SESSION_BODY);
+}
+
+void http_answer_message(struct http_session *session, struct forebay_message *message)
+{
+	struct http_response_request request = session->request;
+	struct iovec parts[HTTP_RESPONSE_PARTS];
+	uint64_t before = session->response.sent;
+	int count;
+
+	if (!session->answered_us)
+		session->answered_us = http_server_clock();
+	// A response that begins before the whole body has arrived may end before it, too.
+	if (session->server->draining || session->step == HTTP_SESSION_BODY)
+		request.keep_alive = false;
+	count = http_response_next(
+	        &session->response, &request, message, session->server->buffer, parts);
+	if (count < 0) {
+		refuse_message(session, message);
+		return;
+	}
+	session->server->stats.sent += session->response.sent - before;
+	if (count > 0)
+		connection_write(&session->connection, parts, count, message);
+	else
+		forebay_message_free(message);
+	if (session->connection.closed)
+		return;
+	if (!session->response.more)
+		complete(session);
+	else if (!session->connection.eof && !session->body.blocked)
+		http_session_arm(session, session->server->options->response_timeout);
+}
+
+void http_answer_error(struct http_session *session, int status, const char *reason, bool close)
+{
+	struct http_server *server = session->server;
+	struct iovec part;
+
+	log_limited(LOG_LEVEL_INFO, "%d to %s: %s", status,
+	        *session->remote_address ? session->remote_address : "unix:", reason);
+	http_session_forget(session, true);
+	server->stats.refused[status]++;
+	if (session->response.started) {
+		connection_close(&session->connection);
+		return;
+	}
+	if (close || server->draining)
+		session->request.keep_alive = false;
+	session->response = (struct http_response){
+	        .status = status, .keep_alive = session->request.keep_alive, .started = true};
+	part.iov_base = server->buffer->octets;
+	part.iov_len = http_response_error(status, &session->request,
+	        status == 503 ? server->options->retry_after : -1, server->buffer);
+	session->is_log_due = true;
+	connection_write(&session->connection, &part, 1, NULL);
+	if (!session->connection.closed)
+		complete(session);
+}
+
+void http_answer_continue(struct http_session *session)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct iovec part = {(void *)text, sizeof(text) - 1};
+
+	connection_write(&session->connection, &part, 1, NULL);
+}

@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: MIT
+// http_session.c - heads, requests and time-outs; see http_session.h.
+#include "server/http_session.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/access_log.h"
+#include "server/http_answer.h"
+#include "server/http_body.h"
+#include "server/log.h"
+
+// While the worker drains, an idle connection is closed after this time at the latest, in ms.
+#define DRAIN_GRACE 5000
+
+// ---------------------------------------------------------------------------------------------
+// Time
+// ---------------------------------------------------------------------------------------------
+
+void http_session_arm(struct http_session *session, int64_t delay)
+{
+	int64_t whole = session->server->options->request_timeout;
+
+	if (whole && session->began_us) {
+		int64_t left = whole - (http_server_clock() - session->began_us) / 1000;
+
+		if (left < delay)
+			delay = left;
+	}
+	timer_arm(session->server->wheel, &session->timer, delay);
+}
+
+void http_session_expire(struct http_session *session)
+{
+	struct connection *connection = &session->connection;
+
+	if (session->step != HTTP_SESSION_HEAD || connection_input_length(connection) > 0)
+		return;
+	if (connection_poll(connection))
+		http_session_advance(session);
+	else
+		connection_close(connection);
+}
+
+static void expire_answer(struct http_session *session)
+{
+	if (session->connection.eof)
+		connection_close(&session->connection);
+	else
+		http_answer_error(session, session->server->options->timeout_status,
+		        "no answer from a consumer", false);
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct http_session *session =
+	        (struct http_session *)((char *)timer - offsetof(struct http_session, timer));
+
+	switch (session->step) {
+	case HTTP_SESSION_HEAD:
+		if (connection_input_length(&session->connection) == 0)
+			http_session_expire(session);
+		else
+			http_answer_error(session, 408, "head timed out", true);
+		break;
+	case HTTP_SESSION_BODY:
+		http_body_expire(session);
+		break;
+	case HTTP_SESSION_ANSWER:
+		expire_answer(session);
+		http_session_advance(session);
+		break;
+	case HTTP_SESSION_FLUSH:
+	case HTTP_SESSION_OVER:
+		break; // the connection has a timer of its own for writing
+	}
+}
+
+// ---------------------------------------------------------------------------------------------
+// Towards the consumer
+// ---------------------------------------------------------------------------------------------
+
+static void send_disconnect(struct http_session *session)
+{
+	struct http_server *server = session->server;
+
+	server->stats.disconnects++;
+	forebay_message_reset(server->message);
+	forebay_put_text(server->message, "reply_channel", session->reply_channel);
+	// Where nobody listens, this channel is always full: no reason to say anything.
+	if (forebay_send(server->layer, "http.disconnect", server->message, 0))
+		server->stats.disconnects_unsent++;
+}
+
+void http_session_forget(struct http_session *session, bool tell)
+{
+	struct http_transfer *transfer = session->transfer;
+
+	tell = tell && session->waiting;
+	session->transfer = NULL;
+	if (transfer && tell)
+		http_transfer_abandon(transfer);
+	else
+		http_transfer_free(transfer);
+	if (tell)
+		send_disconnect(session);
+	if (session->waiting)
+		forebay_reply_close(session->server->layer, session->reply_channel);
+	session->waiting = false;
+}
+
+static int open_reply(struct http_session *session)
+{
+	char name[FOREBAY_NAME_SIZE];
+	int result = forebay_reply_open(session->server->layer, "http.response", 0, session, name);
+
+	if (result)
+		return result;
+	session->waiting = true;
+	snprintf(session->reply_channel, sizeof(session->reply_channel), "%.39s", name);
+	return 0;
+}
+
+// What a client is told when its request could not be sent.
+static int send_status(int result)
+{
+	switch (result) {
+	case FOREBAY_FULL:
+	case FOREBAY_NO_MEMORY:
+	case FOREBAY_NO_CHANNEL:
+		return 503;
+	case FOREBAY_TOO_LARGE:
+		return 413;
+	default:
+		return 500;
+	}
+}
+
+// Makes and sends the message. Returns 0, or a status and *REASON.
+static int send_request(
+        struct http_session *session, const struct http_request_body *body, const char **reason)
+{
+	struct http_server *server = session->server;
+	struct http_request_peer peer = {
+	        .remote_address = session->remote_address,
+	        .remote_port = session->remote_port,
+	        .server_name = session->local->server_name,
+	        .server_port = session->local->server_port,
+	};
+	int result = open_reply(session);
+
+	if (!result) {
+		forebay_message_reset(server->message);
+		result = http_request_fill(&server->request, &session->head,
+		        connection_input(&session->connection), &peer, body, session->reply_channel,
+		        server->message);
+		*reason = server->request.reason;
+		if (result)
+			return result;
+		result = forebay_send(server->layer, "http.request", server->message, 0);
+	}
+	*reason = forebay_strerror(result);
+	return result ? send_status(result) : 0;
+}
+
+bool http_session_dispatch(
+        struct http_session *session, const struct http_request_body *body, bool fresh)
+{
+	struct http_server *server = session->server;
+	const char *reason;
+	http_parser parser;
+	int status = 0;
+
+	if (!fresh) {
+		status = http_request_read(&server->request, &session->head, &parser,
+		        connection_input(&session->connection));
+		reason = server->request.reason;
+	}
+	if (!status)
+		status = send_request(session, body, &reason);
+	if (!status) {
+		session->sent_us = http_server_clock();
+		return true;
+	}
+	http_session_forget(session, false);
+	http_answer_error(session, status, reason, session->step == HTTP_SESSION_BODY);
+	return false;
+}
+
+void http_session_await_response(struct http_session *session)
+{
+	struct connection *connection = &session->connection;
+	const struct options *options = session->server->options;
+	size_t used = session->kept + session->body.held;
+
+	session->step = HTTP_SESSION_ANSWER;
+	if (session->server->access_log) {
+		connection_cut(connection, session->kept, session->body.held);
+	} else {
+		connection_consume(connection, used);
+		session->kept = 0;
+	}
+	session->body.held = 0;
+	// What else comes is another request: as much of it as the buffer takes is read.
+	connection->input_limit = CONNECTION_BUFFER;
+	connection_want_read(connection, true);
+	if (connection->eof)
+		timer_arm(session->server->wheel, &session->timer, options->half_close_timeout);
+	else
+		http_session_arm(session, options->response_timeout);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Heads
+// ---------------------------------------------------------------------------------------------
+
+static void await_request(struct http_session *session)
+{
+	int64_t delay = session->server->options->idle_timeout;
+
+	if (session->connection.eof) {
+		connection_close(&session->connection);
+		return;
+	}
+	if (session->server->draining && delay > DRAIN_GRACE)
+		delay = DRAIN_GRACE;
+	timer_arm(session->server->wheel, &session->timer, delay);
+	connection_want_read(&session->connection, true);
+}
+
+static void await_head(struct http_session *session)
+{
+	if (session->connection.eof) {
+		connection_close(&session->connection);
+		return;
+	}
+	if (!session->head_timing)
+		http_session_arm(session, session->server->options->head_timeout);
+	session->head_timing = true;
+	connection_want_read(&session->connection, true);
+}
+
+// Forgets all about the former request.
+static void prepare(struct http_session *session)
+{
+	const struct options *options = session->server->options;
+	struct http_strict_limits limits = {
+	        .target = (uint32_t)options->max_target,
+	        .head = (uint32_t)options->max_head,
+	        .headers = (uint32_t)options->max_headers,
+	};
+
+	http_strict_head_init(&session->head, &limits);
+	session->request = (struct http_response_request){.minor = 1};
+	session->response = (struct http_response){0};
+	session->body.complete = false;
+	session->head_timing = false;
+	session->kept = 0;
+	session->began_us = http_server_clock();
+	session->sent_us = session->answered_us = 0;
+	session->requests++;
+	session->connection.input_limit = options->max_head + 1;
+	if (session->connection.input_limit < CONNECTION_BUFFER)
+		session->connection.input_limit = CONNECTION_BUFFER;
+}
+
+static struct http_strict_span span_of(
+        const struct http_session *session, const char *name, size_t length)
+{
+	const struct http_request_field *field =
+	        http_request_find(&session->server->request, name, length);
+	const char *base = connection_input(&session->connection);
+
+	if (!field)
+		return (struct http_strict_span){0};
+	return (struct http_strict_span){(uint32_t)(field->value - base), field->value_length};
+}
+
+static void begin_request(struct http_session *session)
+{
+	struct http_server *server = session->server;
+	char *data = connection_input(&session->connection);
+	int status;
+
+	session->kept = session->head.length;
+	session->is_log_due = true;
+	session->request.keep_alive = session->head.keep_alive;
+	session->request.minor = session->head.minor;
+	session->request.head = session->head.method.length == 4 &&
+	                        memcmp(data + session->head.method.offset, "HEAD", 4) == 0;
+	http_strict_head_normalize(&session->head, data);
+	status = http_request_read(&server->request, &session->head, &session->parser, data);
+	if (status) {
+		session->kept = 0;
+		http_answer_error(session, status, server->request.reason, true);
+		return;
+	}
+	server->stats.requests++;
+	if (server->access_log) {
+		session->referer = span_of(session, "referer", 7);
+		session->user_agent = span_of(session, "user-agent", 10);
+	}
+	// session->head.upgrade_websocket decides here between protocols; an upgrade that we don't
+	// support is ignored (RFC 9110, 7.8).
+	http_body_begin(session);
+}
+
+// Returns whether a head was complete.
+static bool read_head(struct http_session *session)
+{
+	struct connection *connection = &session->connection;
+	size_t length = connection_input_length(connection);
+	int result;
+
+	if (length == 0) {
+		await_request(session);
+		return false;
+	}
+	if (!session->began_us)
+		prepare(session);
+	result = http_strict_head_feed(&session->head, connection_input(connection), length);
+	if (result == HTTP_STRICT_MORE) {
+		await_head(session);
+		return false;
+	}
+	if (result != HTTP_STRICT_COMPLETE) {
+		http_answer_error(session, result, session->head.reason, true);
+		return false;
+	}
+	begin_request(session);
+	return true;
+}
+
+void http_session_advance(struct http_session *session)
+{
+	bool again = true;
+
+	while (again && !session->connection.closed) {
+		switch (session->step) {
+		case HTTP_SESSION_HEAD:
+			again = read_head(session);
+			break;
+		case HTTP_SESSION_BODY:
+			again = http_body_read(session);
+			break;
+		default:
+			again = false;
+		}
+	}
+}
+
+void http_session_reply(struct http_session *session, struct forebay_message *message)
+{
+	http_answer_message(session, message);
+	http_session_advance(session);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The access log
+// ---------------------------------------------------------------------------------------------
+
+static struct access_log_view view(const struct http_session *session, struct http_strict_span span)
+{
+	if (span.length == 0)
+		return (struct access_log_view){0};
+	return (struct access_log_view){
+	        connection_input(&session->connection) + span.offset, span.length};
+}
+
+static struct access_log_view text_view(const char *text)
+{
+	return (struct access_log_view){text, strlen(text)};
+}
+
+static void write_log(const struct http_session *session)
+{
+	struct access_log_entry entry = {
+	        .remote = text_view(*session->remote_address ? session->remote_address : "unix:"),
+	        .status = session->response.status,
+	        .bytes = session->response.sent,
+	        .request_us = http_server_clock() - session->began_us,
+	        .consumer_us = session->answered_us && session->sent_us
+	                               ? session->answered_us - session->sent_us
+	                               : -1,
+	        .connection = session->number,
+	        .request = session->requests,
+	};
+
+	if (session->kept > 0) {
+		entry.method = view(session, session->head.method);
+		entry.target = view(session, session->head.target);
+		entry.protocol = text_view(session->head.minor > 0 ? "HTTP/1.1" : "HTTP/1.0");
+		entry.referer = view(session, session->referer);
+		entry.user_agent = view(session, session->user_agent);
+	}
+	access_log_write(&entry);
+}
+
+void http_session_log(struct http_session *session)
+{
+	if (session->is_log_due && session->server->access_log)
+		write_log(session);
+	session->is_log_due = false;
+	session->began_us = 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The connection
+// ---------------------------------------------------------------------------------------------
+
+static void on_data(struct connection *connection)
+{
+	http_session_advance(http_session_of(connection));
+}
+
+// The client has ended its side. It may still be reading: what it has sent is dealt with.
+static void on_eof(struct connection *connection)
+{
+	struct http_session *session = http_session_of(connection);
+
+	if (session->step == HTTP_SESSION_ANSWER)
+		timer_arm(session->server->wheel, &session->timer,
+		        session->server->options->half_close_timeout);
+	else
+		http_session_advance(session);
+}
+
+static void on_drained(struct connection *connection)
+{
+	struct http_session *session = http_session_of(connection);
+
+	http_answer_drained(session);
+	http_session_advance(session);
+}
+
+static void on_closed(struct connection *connection)
+{
+	struct http_session *session = http_session_of(connection);
+
+	http_session_forget(session, true);
+	if (session->is_log_due && session->step != HTTP_SESSION_FLUSH)
+		session->server->stats.responses[0]++;
+	http_session_log(session);
+	timer_fini(&session->timer);
+	*session->link = session->next;
+	if (session->next)
+		session->next->link = session->link;
+	session->step = HTTP_SESSION_OVER;
+}
+
+static const struct connection_protocol protocol = {
+        .on_data = on_data,
+        .on_eof = on_eof,
+        .on_drained = on_drained,
+        .on_closed = on_closed,
+};
+
+static void note_address(struct http_session *session, const struct sockaddr *address)
+{
+	const void *octets;
+	uint16_t port;
+
+	if (address->sa_family == AF_INET) {
+		octets = &((const struct sockaddr_in *)address)->sin_addr;
+		port = ((const struct sockaddr_in *)address)->sin_port;
+	} else if (address->sa_family == AF_INET6) {
+		octets = &((const struct sockaddr_in6 *)address)->sin6_addr;
+		port = ((const struct sockaddr_in6 *)address)->sin6_port;
+	} else {
+		return;
+	}
+	inet_ntop(address->sa_family, octets, session->remote_address,
+	        sizeof(session->remote_address));
+	snprintf(session->remote_port, sizeof(session->remote_port), "%hu", ntohs(port));
+}
+
+int http_session_open(struct http_server *server, int fd, const struct sockaddr *address,
+        const struct http_session_local *local)
+{
+	struct connection *connection = connection_open(server->pool, fd, &protocol);
+	struct http_session *session;
+
+	if (!connection)
+		return -ENOMEM;
+	session = http_session_of(connection);
+	memset((char *)session + sizeof(*connection), 0, sizeof(*session) - sizeof(*connection));
+	session->server = server;
+	session->local = local;
+	session->number = ++server->stats.connections;
+	session->next = server->sessions;
+	session->link = &server->sessions;
+	if (session->next)
+		session->next->link = &session->next;
+	server->sessions = session;
+	timer_init(&session->timer, on_timer);
+	note_address(session, address);
+	await_request(session);
+	return 0;
+}

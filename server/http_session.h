@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// http_session.h - the state of HTTP on one connection: one request at a time, from head to answer.
+//
+//   HEAD --> BODY --> ANSWER --> FLUSH --> HEAD      Pipelined requests wait in the input buffer.
+//     \________________^   \________________^
+//
+// The input buffer of the connection, from its first octet:
+//
+//   [ head ][ body, decoded ][ not looked at yet: body as received, or the next request ]
+//      kept        body.held
+//
+// The body is decoded in place (it can only shrink). As soon as the request has been sent, its octets
+// are dropped, except for the head if the access log will need it.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <http_parser.h>
+
+#include "channel/forebay.h"
+#include "server/connection.h"
+#include "server/http_response.h"
+#include "server/http_server.h"
+#include "server/http_strict.h"
+#include "server/http_transfer.h"
+#include "server/timer.h"
+
+enum http_session_step {
+	HTTP_SESSION_HEAD,   // idle, or a head is arriving
+	HTTP_SESSION_BODY,   // the body is arriving; the request has been sent if it is streamed
+	HTTP_SESSION_ANSWER, // the request has been sent in full, its response is awaited
+	HTTP_SESSION_FLUSH,  // the response is complete, the client has yet to take it
+	HTTP_SESSION_OVER,   // there will be no other request
+};
+
+enum http_session_body_kind {
+	HTTP_SESSION_RAW,
+	HTTP_SESSION_FORM,      // POST, application/x-www-form-urlencoded
+	HTTP_SESSION_MULTIPART, // POST, multipart/form-data
+};
+
+struct http_session_body {
+	enum http_session_body_kind kind;
+	enum http_form_charset charset; // of query and form
+	bool chunked;
+	bool complete;     // all of it has been received
+	bool parsed;       // http-parser says so too
+	bool finished;     // the multipart parser was told
+	bool blocked;      // the body channel has no room
+	uint32_t held;     // decoded octets in the input buffer
+	uint32_t fed;      // of these, octets that the multipart parser has seen
+	uint64_t length;   // announced, unless chunked
+	uint64_t received; // decoded octets so far
+	uint64_t limit;    // octets to collect at most
+	int64_t began;     // microseconds; moved on by the time it was blocked
+	struct http_strict_chunked check;
+};
+
+// Where a listener's clients think they are; made once per listener.
+struct http_session_local {
+	const char *server_name; // NULL: as the client says
+	char server_port[8];
+};
+
+struct http_session {
+	struct connection connection; // first: allocated by the connection pool
+	struct http_server *server;
+	struct http_session *next, **link; // in server->sessions
+	const struct http_session_local *local;
+	enum http_session_step step;
+	bool waiting;     // the reply channel is open: the response isn't complete
+	bool head_timing; // the head's time has begun to run
+	bool is_log_due;  // a request has begun that will be in the access log
+	struct timer timer;
+	uint32_t kept; // octets of the head that are at the start of the input
+	struct http_strict_head head;
+	http_parser parser;
+	struct http_session_body body;
+	struct http_transfer *transfer; // of a streamed body
+	struct http_response_request request;
+	struct http_response response;
+	uint64_t number, requests; // of this connection in its worker; of requests so far
+	int64_t began_us, sent_us, answered_us;      // 0: not yet
+	struct http_strict_span referer, user_agent; // in the head
+	char reply_channel[40];
+	char remote_address[46]; // INET6_ADDRSTRLEN; "" for a unix socket
+	char remote_port[6];
+};
+
+// Takes over the accepted, nonblocking socket FD. Returns 0, or -ENOMEM: FD is the caller's then.
+int http_session_open(struct http_server *server, int fd, const struct sockaddr *address,
+        const struct http_session_local *local);
+
+// A message has arrived on the reply channel of SESSION, which takes it over.
+void http_session_reply(struct http_session *session, struct forebay_message *message);
+
+// Ends the connection if it is idle, unless a request is found to have arrived at this very moment.
+void http_session_expire(struct http_session *session);
+
+// ---------------------------------------------------------------------------------------------
+// Between http_session.c, http_body.c and http_answer.c
+// ---------------------------------------------------------------------------------------------
+
+static inline struct http_session *http_session_of(struct connection *connection)
+{
+	return (struct http_session *)connection; // its first member
+}
+
+// Takes as many steps as the input allows.
+void http_session_advance(struct http_session *session);
+
+// Sends the request to the consumers. FRESH: its head is the one that server->request has read last.
+// Returns whether it was sent; else the client has been answered.
+bool http_session_dispatch(
+        struct http_session *session, const struct http_request_body *body, bool fresh);
+
+// The request has been sent in full: drops its octets and waits for the response.
+void http_session_await_response(struct http_session *session);
+
+// Arms the session's timer, for DELAY milliseconds or what is left of the whole request's time.
+void http_session_arm(struct http_session *session, int64_t delay);
+
+// Nothing more is expected from or owed to a consumer: closes the reply channel and the body channel.
+// TELL: the consumer doesn't expect that, and gets http.disconnect and the end of the body.
+void http_session_forget(struct http_session *session, bool tell);
+
+// The response is complete and written, or the connection is closed: logs the request.
+void http_session_log(struct http_session *session);

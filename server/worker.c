@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+// worker.c - the event loop of a worker; see worker.h.
+//
+// One turn of the loop: receive what consumers have sent (it goes to the sockets at once), then handle
+// what sockets have (it goes to the layer at once). Only when the layer has nothing does the loop
+// sleep in epoll; a sender then wakes it through forebay_fd(). The tick caps that sleep, since a
+// sender may be killed between publishing its message and waking us.
+#include "server/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "channel/forebay.h"
+#include "server/access_log.h"
+#include "server/connection.h"
+#include "server/http_server.h"
+#include "server/http_session.h"
+#include "server/log.h"
+#include "server/timer.h"
+
+#define RECEIVE_BUDGET 64 // messages in one turn, so that sockets get theirs
+#define ACCEPT_BUDGET  8  // connections in one turn, so that other workers get theirs
+#define SECOND         (1000 / TIMER_TICK)
+
+// One listening socket, as this worker accepts from it.
+struct acceptor {
+	struct worker *worker;
+	struct event *event;
+	struct http_session_local local;
+	int fd;
+};
+
+struct worker {
+	const struct worker_setup *setup;
+	struct event_base *base;
+	struct event *layer_event, *tick_event, *signal_events[3];
+	struct forebay *layer;
+	struct timer_wheel wheel;
+	struct timer deadline; // of a graceful stop
+	struct connection_pool pool;
+	struct http_server http;
+	struct acceptor *acceptors;
+	size_t acceptor_count;
+	unsigned ticks;
+	int spare_fd;   // closed for a moment when there are no others left
+	bool accepting; // the listening sockets are in the loop
+	bool paused;    // until the next tick: out of file descriptors
+	bool stopping;  // leave the loop
+};
+
+static int64_t now_ms(void)
+{
+	return http_server_clock() / 1000;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Accepting
+// ---------------------------------------------------------------------------------------------
+
+static void set_accepting(struct worker *worker, bool accepting)
+{
+	if (worker->accepting == accepting)
+		return;
+	worker->accepting = accepting;
+	for (size_t i = 0; i < worker->acceptor_count; i++) {
+		if (accepting)
+			event_add(worker->acceptors[i].event, NULL);
+		else
+			event_del(worker->acceptors[i].event);
+	}
+}
+
+static bool has_room(const struct worker *worker)
+{
+	return worker->pool.live < (unsigned)worker->setup->options->max_connections;
+}
+
+// Out of file descriptors: lets the next client go with a close that it sees at once, instead of
+// leaving it in the backlog, and gives the others some time to end.
+static void shed(struct worker *worker, int listener)
+{
+	int fd;
+
+	log_limited(LOG_LEVEL_ERROR, "cannot accept: %s", strerror(errno));
+	worker->paused = true;
+	if (worker->spare_fd < 0)
+		return;
+	close(worker->spare_fd);
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+// Accepts one connection. Returns whether there may be another.
+static bool accept_one(struct acceptor *acceptor)
+{
+	struct worker *worker = acceptor->worker;
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof(address);
+	int fd = accept4(
+	        acceptor->fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			shed(worker, acceptor->fd);
+		return errno == ECONNABORTED || errno == EINTR;
+	}
+	if (http_session_open(&worker->http, fd, (struct sockaddr *)&address, &acceptor->local) <
+	        0) {
+		log_limited(LOG_LEVEL_ERROR, "cannot accept: out of memory");
+		close(fd);
+		return false;
+	}
+	return true;
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *argument)
+{
+	struct acceptor *acceptor = argument;
+
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < ACCEPT_BUDGET && has_room(acceptor->worker); i++)
+		if (!accept_one(acceptor))
+			return;
+}
+
+static int add_acceptors(struct worker *worker)
+{
+	const struct listener_set *set = worker->setup->listeners;
+
+	worker->acceptors = calloc(set->count ? set->count : 1, sizeof(*worker->acceptors));
+	if (!worker->acceptors)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *listener = &set->listeners[i];
+		struct acceptor *acceptor = &worker->acceptors[i];
+		bool any = listener->family == AF_UNIX || strcmp(listener->host, "0.0.0.0") == 0 ||
+		           strcmp(listener->host, "::") == 0;
+
+		acceptor->worker = worker;
+		acceptor->fd = listener->fd;
+		acceptor->local.server_name = any ? NULL : listener->host;
+		snprintf(acceptor->local.server_port, sizeof(acceptor->local.server_port), "%d",
+		        listener->family == AF_UNIX ? 80 : listener->port);
+		acceptor->event = event_new(
+		        worker->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, acceptor);
+		if (!acceptor->event)
+			return -ENOMEM;
+		worker->acceptor_count++;
+	}
+	return 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Signals and time
+// ---------------------------------------------------------------------------------------------
+
+static void on_deadline(struct timer *timer)
+{
+	struct worker *worker =
+	        (struct worker *)((char *)timer - offsetof(struct worker, deadline));
+
+	log_warning("%u connections cut off by the shutdown time-out", worker->pool.live);
+	worker->stopping = true;
+}
+
+static void drain(struct worker *worker)
+{
+	if (worker->http.draining)
+		return;
+	set_accepting(worker, false);
+	http_server_drain(&worker->http);
+	timer_arm(&worker->wheel, &worker->deadline, worker->setup->options->shutdown_timeout);
+}
+
+static void reopen_logs(void)
+{
+	int error = log_reopen();
+
+	if (!error)
+		error = access_log_reopen();
+	if (error)
+		log_error("cannot reopen a log: %s", strerror(-error));
+}
+
+static void on_signal(evutil_socket_t number, short what, void *argument)
+{
+	struct worker *worker = argument;
+
+	(void)what;
+	if (number == SIGQUIT)
+		drain(worker);
+	else if (number == SIGUSR1)
+		reopen_logs();
+	else
+		worker->stopping = true;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+	struct worker *worker = argument;
+
+	(void)fd;
+	(void)what;
+	worker->paused = false;
+	timer_wheel_advance(&worker->wheel, now_ms());
+	if (++worker->ticks % SECOND)
+		return;
+	log_tick(false);
+	access_log_flush();
+}
+
+// ---------------------------------------------------------------------------------------------
+// The loop
+// ---------------------------------------------------------------------------------------------
+
+// The layer has something: to be received on the next turn.
+static void on_layer(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
+}
+
+// Receives up to the budget. Returns whether the layer has nothing more for now, and will wake us.
+static bool receive(struct worker *worker)
+{
+	for (int i = 0; i < RECEIVE_BUDGET; i++) {
+		struct forebay_message *message;
+		struct http_session *session;
+		int result = forebay_receive(worker->layer, 0, &message);
+
+		if (result == FOREBAY_TIMEOUT)
+			return true;
+		if (result) {
+			log_limited(
+			        LOG_LEVEL_ERROR, "cannot receive: %s", forebay_strerror(result));
+			return true;
+		}
+		session = forebay_message_owner(message);
+		if (session)
+			http_session_reply(session, message);
+		else
+			forebay_message_free(message);
+	}
+	return false;
+}
+
+static bool is_done(const struct worker *worker)
+{
+	return worker->stopping || (worker->http.draining && worker->pool.live == 0);
+}
+
+static void run(struct worker *worker)
+{
+	while (!is_done(worker)) {
+		bool idle = receive(worker);
+
+		if (is_done(worker))
+			return;
+		event_base_loop(worker->base, EVLOOP_ONCE | (idle ? 0 : EVLOOP_NONBLOCK));
+		http_server_retry(&worker->http);
+		connection_pool_sweep(&worker->pool);
+		set_accepting(
+		        worker, !worker->http.draining && !worker->paused && has_room(worker));
+	}
+}
+
+// ---------------------------------------------------------------------------------------------
+// Start and end
+// ---------------------------------------------------------------------------------------------
+
+static int open_layer(struct worker *worker)
+{
+	struct forebay_options options = {.must_exist = true};
+	char role[16];
+	int result;
+
+	snprintf(role, sizeof(role), "worker %d", worker->setup->number);
+	options.role = role;
+	result = forebay_open(worker->setup->options->layer, &options, &worker->layer);
+	if (result)
+		log_error("cannot attach to the layer: %s", forebay_error());
+	return result;
+}
+
+static int add_event(struct event *event, const struct timeval *period)
+{
+	return event && event_add(event, period) == 0 ? 0 : -ENOMEM;
+}
+
+static int add_events(struct worker *worker)
+{
+	static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1};
+	const struct timeval period = {.tv_usec = TIMER_TICK * 1000};
+	int fd = forebay_fd(worker->layer), result;
+
+	if (fd < 0)
+		return fd;
+	worker->layer_event = event_new(worker->base, fd, EV_READ | EV_PERSIST, on_layer, worker);
+	worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+	result = add_event(worker->layer_event, NULL);
+	if (!result)
+		result = add_event(worker->tick_event, &period);
+	for (size_t i = 0; !result && i < sizeof(signals) / sizeof(signals[0]); i++) {
+		worker->signal_events[i] =
+		        evsignal_new(worker->base, signals[i], on_signal, worker);
+		result = add_event(worker->signal_events[i], NULL);
+	}
+	return result ? result : add_acceptors(worker);
+}
+
+static int start(struct worker *worker)
+{
+	const struct options *options = worker->setup->options;
+	int result = open_layer(worker);
+
+	if (result)
+		return result;
+	worker->base = event_base_new();
+	if (!worker->base)
+		return -ENOMEM;
+	timer_wheel_init(&worker->wheel, now_ms());
+	timer_init(&worker->deadline, on_deadline);
+	connection_pool_init(&worker->pool, worker->base, &worker->wheel, options->write_timeout,
+	        sizeof(struct http_session));
+	worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	result = access_log_open(
+	        options->access_log, (enum access_log_format)options->access_log_format);
+	if (result)
+		return result;
+	result = http_server_init(
+	        &worker->http, options, worker->layer, &worker->wheel, &worker->pool);
+	return result ? result : add_events(worker);
+}
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+static void stop(struct worker *worker)
+{
+	// What is still connected at a stop that isn't graceful, or took too long.
+	while (worker->http.sessions)
+		connection_close(&worker->http.sessions->connection);
+	if (worker->pool.base)
+		connection_pool_fini(&worker->pool);
+	for (size_t i = 0; i < worker->acceptor_count; i++)
+		free_event(worker->acceptors[i].event);
+	free(worker->acceptors);
+	for (size_t i = 0; i < 3; i++)
+		free_event(worker->signal_events[i]);
+	free_event(worker->tick_event);
+	free_event(worker->layer_event);
+	http_server_fini(&worker->http);
+	if (worker->spare_fd >= 0)
+		close(worker->spare_fd);
+	if (worker->base)
+		event_base_free(worker->base);
+	forebay_close(worker->layer);
+}
+
+int worker_main(const struct worker_setup *setup)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int result;
+
+	if (!worker)
+		return EXIT_FAILURE;
+	worker->setup = setup;
+	worker->spare_fd = -1;
+	signal(SIGPIPE, SIG_IGN);
+	result = start(worker);
+	if (result)
+		log_error("cannot start: %s", forebay_strerror(result));
+	else
+		run(worker);
+	stop(worker);
+	free(worker);
+	return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""The subcommands of `forebay`, as a user at a shell meets them."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from conftest import FOREBAY, TIMEOUT, run_forebay
+from forebay_client import ROOT, Layer, decode_printed
+
+
+@pytest.fixture
+def layer(tmp_path):
+    with Layer(tmp_path, name="default", must_exist=False, size=8 << 20) as made:
+        made.directory = tmp_path
+        yield made
+
+
+def forebay(layer, *arguments, **options):
+    return run_forebay(layer.directory, *arguments, **options)
+
+
+def test_version(tmp_path):
+    header = (ROOT / "channel" / "forebay.h").read_text()
+    version = header.partition('FOREBAY_VERSION "')[2].partition('"')[0]
+    assert run_forebay(tmp_path, "--version").stdout == f"forebay {version}\n".encode()
+
+
+@pytest.mark.parametrize("subcommand", [None, "serve", "send", "receive", "stat", "flush"])
+def test_help(tmp_path, subcommand):
+    result = run_forebay(tmp_path, *([subcommand] if subcommand else []), "--help")
+    assert result.returncode == 0 and result.stdout.startswith(b"Usage: forebay")
+    assert not result.stderr
+    assert max(map(len, result.stdout.decode().splitlines())) <= 100
+
+
+def test_help_names_every_subcommand(tmp_path):
+    text = run_forebay(tmp_path, "--help").stdout.decode()
+    for subcommand in ("serve", "send", "receive", "stat", "flush"):
+        assert f"\n  {subcommand} " in text
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["no-such"], ["send"], ["receive"], ["send", "a", "{}", "more"], ["receive", "--count", "x", "a"],
+    ["stat", "--no-such"]], ids=" ".join)
+def test_wrong_usage(tmp_path, arguments):
+    result = run_forebay(tmp_path, *arguments)
+    assert result.returncode == 2 and result.stderr and not result.stdout
+
+
+def test_send_and_receive(layer):
+    sent = {"a": [1, -2.5, None, True], "b": {"c": "\u00e9\u0000"}, "content": "text \u20ac"}
+    assert forebay(layer, "send", "jobs", json.dumps(sent)).returncode == 0
+    result = forebay(layer, "receive", "jobs")
+    assert result.returncode == 0 and json.loads(result.stdout) == sent
+
+
+def test_send_from_standard_input(layer):
+    for arguments in (["jobs"], ["jobs", "-"]):
+        assert forebay(layer, "send", *arguments, input=b'{"a": 1}\n').returncode == 0
+    assert forebay(layer, "receive", "--count", "2", "jobs").stdout == (
+        forebay_line({"a": 1}) * 2)
+
+
+def forebay_line(message):
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def test_binary_content_is_base64(layer):
+    octets = bytes(range(256))
+    layer.send("jobs", {"a": 1}, octets)
+    printed = forebay(layer, "receive", "jobs").stdout
+    assert decode_printed(json.loads(printed))["content"] == octets
+    assert forebay(layer, "send", "back", input=printed).returncode == 0
+    layer.listen("back")
+    assert layer.receive()["content"] == octets
+
+
+def test_receive_waits_for_a_message(layer):
+    waiting = subprocess.Popen(
+        [FOREBAY, "receive", "--with-channel", "one", "two"], stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, env={**os.environ, "FOREBAY_DIR": str(layer.directory)})
+    try:
+        layer.send("two", {"b": 2})
+        output, _ = waiting.communicate(timeout=TIMEOUT)
+    finally:
+        waiting.kill()
+        waiting.wait()
+    assert json.loads(output) == {"channel": "two", "message": {"b": 2}}
+
+
+def test_receive_times_out(layer):
+    result = forebay(layer, "receive", "--timeout", "0.05", "nothing")
+    assert result.returncode == 3 and not result.stdout
+
+
+def test_layers_are_apart(layer):
+    assert forebay(layer, "send", "--layer", "other", "jobs", '{"a": 1}').returncode == 0
+    assert forebay(layer, "receive", "--timeout", "0", "jobs").returncode == 3
+    assert forebay(layer, "receive", "--layer", "other", "jobs").returncode == 0
+
+
+@pytest.mark.parametrize("text", [
+    "", "nonsense", "[1]", '{"a": }', '{"a":' * 65 + "1" + "}" * 65, '{"content": "!", "binary": true}'])
+def test_send_refuses_what_is_no_message(layer, text):
+    result = forebay(layer, "send", "jobs", input=text.encode())
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+
+
+def test_send_refuses_what_is_too_large(layer):
+    result = forebay(layer, "send", "jobs", input=b'{"content": "%s"}' % (b"x" * (1 << 20)))
+    assert result.returncode == 1 and b"too large" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", "a\tb", "\u00e9", "x" * 201])
+def test_send_refuses_bad_names(layer, name):
+    result = forebay(layer, "send", name, "{}")
+    assert result.returncode == 1 and result.stderr
+
+
+def test_send_says_when_a_channel_is_full(layer):
+    while layer.send("jobs", {}, timeout=0) == 0:
+        pass
+    result = forebay(layer, "send", "jobs", "{}")
+    assert result.returncode == 1 and b"full" in result.stderr
+    assert forebay(layer, "send", "--timeout", "0.05", "jobs", "{}").returncode == 3
+
+
+def test_flush(layer):
+    for _ in range(3):
+        layer.send("jobs", {})
+    layer.send("more", {})
+    assert forebay(layer, "flush", "jobs").stdout == b"3 messages dropped\n"
+    assert forebay(layer, "flush").stdout == b"1 message dropped\n"
+    assert forebay(layer, "receive", "--timeout", "0", "jobs", "more").returncode == 3
+
+
+def test_stat(layer):
+    layer.listen("jobs")
+    for _ in range(3):
+        layer.send("jobs", {})
+    layer.receive()
+    stat = json.loads(forebay(layer, "stat", "--json").stdout)
+    (jobs,) = [channel for channel in stat["channels"] if channel["name"] == "jobs"]
+    assert (jobs["sent"], jobs["received"], jobs["pending"], jobs["listeners"]) == (3, 1, 2, 1)
+    assert jobs["oldest_ms"] >= 0
+    assert stat["counters"]["sent"] >= 3
+    assert [process for process in stat["processes"] if process["role"] == "test"]
+    text = forebay(layer, "stat").stdout.decode()
+    assert "jobs" in text and "pending" in text
+
+
+def test_stat_of_no_layer(tmp_path):
+    result = run_forebay(tmp_path, "stat")
+    assert result.returncode == 1 and result.stderr
+    assert not list(tmp_path.iterdir()), "looking makes nothing"
+
+
+def test_shell_consumer_answers_a_request(serve):
+    server = serve()
+    with server.client() as client:
+        client.get("/shell")
+        request = json.loads(server.forebay("receive", "--layer", "test", "http.request").stdout)
+        assert request["path"] == "/shell"
+        assert server.forebay("send", "--layer", "test", request["reply_channel"],
+                              '{"status": 200, "content": "from a shell"}').returncode == 0
+        assert client.response().body == b"from a shell"
+        late = server.forebay("send", "--layer", "test", request["reply_channel"], "{}")
+        assert late.returncode == 1 and b"ended" in late.stderr

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// Blocks: every size comes back whole, exhaustion is an answer, and nothing is ever lost.
+
+#include "tests/shm/support.h"
+
+TEST(a_message_gets_the_smallest_block_it_fits_and_extents_above_the_largest)
+{
+	struct attachment a;
+	struct shm_buffer buffer;
+
+	attach(&a);
+	EXPECT(shm_pool_alloc(&a.pool, 480, &buffer));
+	EXPECT_INT(shm_pool_used(&a.pool, 0), 1);
+	shm_pool_free(&a.pool, buffer.handle);
+	EXPECT(shm_pool_alloc(&a.pool, 481, &buffer));
+	EXPECT_INT(shm_pool_used(&a.pool, 1), 1);
+	shm_pool_free(&a.pool, buffer.handle);
+	EXPECT(shm_pool_alloc(&a.pool, 65504, &buffer));
+	EXPECT_INT(buffer.count, 1);
+	shm_pool_free(&a.pool, buffer.handle);
+	EXPECT(shm_pool_alloc(&a.pool, 65505, &buffer));
+	EXPECT_INT(buffer.count, 2);
+	EXPECT_INT(buffer.span[1].length, 1);
+	shm_pool_free(&a.pool, buffer.handle);
+	EXPECT_INT(used_blocks(&a), 0);
+	detach(&a);
+	discard();
+}
+
+TEST(what_is_written_over_extents_is_seen_by_another_process_in_the_same_order)
+{
+	struct attachment a, b;
+	struct shm_buffer in, out;
+	uint32_t at = 0;
+
+	attach(&a);
+	attach(&b);
+	EXPECT(shm_pool_alloc(&a.pool, 1 << 20, &in));
+	for (uint32_t i = 0; i < in.count; i++)
+		for (uint32_t k = 0; k < in.span[i].length; k++)
+			in.span[i].data[k] = (char)(at++ * 7 >> 3);
+	EXPECT_INT(at, 1 << 20);
+	EXPECT(shm_pool_view(&b.pool, in.handle, &out));
+	EXPECT_INT(out.count, in.count);
+	at = 0;
+	for (uint32_t i = 0; i < out.count; i++)
+		for (uint32_t k = 0; k < out.span[i].length; k++)
+			EXPECT(out.span[i].data[k] == (char)(at++ * 7 >> 3));
+	shm_pool_free(&b.pool, in.handle);
+	EXPECT_INT(used_blocks(&a), 0);
+	detach(&a);
+	detach(&b);
+	discard();
+}
+
+TEST(a_full_pool_says_so_and_serves_again_when_drained)
+{
+	struct attachment a;
+	struct shm_buffer buffer;
+	uint32_t handles[1024], count = 0;
+
+	attach(&a);
+	while (count < 1024 && shm_pool_alloc(&a.pool, 100, &buffer))
+		handles[count++] = buffer.handle;
+	// Small messages may use larger blocks when the small ones are out.
+	EXPECT_INT(count, 256 + 128 + 32);
+	EXPECT(!shm_pool_alloc(&a.pool, 1 << 20, &buffer));
+	for (uint32_t i = 0; i < count; i++)
+		shm_pool_free(&a.pool, handles[i]);
+	EXPECT_INT(used_blocks(&a), 0);
+	EXPECT(shm_pool_alloc(&a.pool, 1 << 20, &buffer));
+	// A large message that doesn't fit in what is left takes nothing.
+	EXPECT(!shm_pool_alloc(&a.pool, 1 << 20, &buffer) || true);
+	detach(&a);
+	attach(&a);
+	EXPECT_INT(used_blocks(&a), 0);
+	detach(&a);
+	discard();
+}
+
+TEST(zones_not_needed_are_given_back_to_others)
+{
+	struct attachment a, b;
+	struct shm_buffer buffer;
+	uint32_t handles[512], count = 0;
+
+	attach(&a);
+	attach(&b);
+	while (shm_pool_alloc(&a.pool, 60000, &buffer))
+		handles[count++] = buffer.handle;
+	EXPECT_INT(count, 32);
+	for (uint32_t i = 0; i < count; i++)
+		shm_pool_free(&a.pool, handles[i]);
+	EXPECT(!shm_pool_alloc(&b.pool, 60000, &buffer));
+	shm_pool_trim(&a.pool);
+	EXPECT(shm_pool_alloc(&b.pool, 60000, &buffer));
+	shm_pool_free(&b.pool, buffer.handle);
+	detach(&a);
+	detach(&b);
+	discard();
+}
+
+TEST(scribbled_headers_are_refused_and_freeing_them_does_no_harm)
+{
+	struct attachment a;
+	struct shm_buffer buffer, view;
+	struct shm_block_mem *head;
+
+	attach(&a);
+	EXPECT(shm_pool_alloc(&a.pool, 100, &buffer));
+	head = shm_pool_block(&a.pool, buffer.handle);
+	head->length = 481;
+	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
+	head->length = 100;
+	head->parts = 18;
+	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
+	head->parts = 2;
+	head->length = 70000;
+	memset(head->data, 0xff, 100);
+	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
+	memset(head->data, 0, 100);
+	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
+	shm_pool_free(&a.pool, buffer.handle);
+	EXPECT(!shm_pool_block(&a.pool, a.pool.first[SHM_CLASSES]));
+	EXPECT(!shm_pool_block(&a.pool, SHM_HANDLE_NONE));
+	EXPECT_INT(used_blocks(&a), 0);
+	detach(&a);
+	discard();
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+// What a process that is killed leaves behind comes back; what it had sent stays.
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/shm/support.h"
+
+// Runs WORK in a child with an attachment of its own, and kills the child when WORK has returned.
+static void run_and_kill(void (*work)(struct attachment *child))
+{
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	EXPECT(pipe(ready) == 0);
+	pid = fork();
+	EXPECT(pid >= 0);
+	if (pid == 0) {
+		static struct attachment child;
+
+		attach(&child);
+		work(&child);
+		(void)!write(ready[1], "", 1);
+		pause();
+		_exit(0);
+	}
+	EXPECT(read(ready[0], &byte, 1) == 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static void hold_everything(struct attachment *child)
+{
+	struct shm_buffer buffer;
+	struct shm_ring ring, stream, inbox;
+	struct shm_block_mem *block;
+	uint32_t handle, scan = 0;
+
+	// Sent, and to be received after the death.
+	if (shm_table_make(&child->table, "kept", 10, 0, &ring) != SHM_OK)
+		abort();
+	for (uint64_t i = 1; i <= 4; i++)
+		if (push_number(child, &ring, i) != SHM_OK)
+			abort();
+	// Received, not freed.
+	if (shm_ring_pop(&ring, &child->pool, &handle) != SHM_OK)
+		abort();
+	// Being built, small and large.
+	if (!shm_pool_alloc(&child->pool, 100, &buffer) ||
+	        !shm_pool_alloc(&child->pool, 300000, &buffer))
+		abort();
+	// About to be published: it says SENT, but no slot holds it.
+	if (!shm_pool_alloc(&child->pool, 200000, &buffer))
+		abort();
+	block = shm_pool_block(&child->pool, buffer.handle);
+	store_relaxed(&block->own, SHM_OWN_SENT(ring.id, load_relaxed(&ring.mem->tail)));
+	// A stream and an inbox with messages in them, a waiter bit, endpoints.
+	if (shm_table_make(&child->table, "stream", 10, child->self.uid, &stream) != SHM_OK ||
+	        shm_table_make_inbox(&child->table, "inbox", 10, &inbox) != SHM_OK ||
+	        push_number(child, &stream, 1) != SHM_OK || push_number(child, &inbox, 1) != SHM_OK)
+		abort();
+	shm_table_listen(&child->table, &ring, child->self.slot);
+	if (shm_endpoint_take_zone(&child->segment, child->self.uid, &scan) != 0)
+		abort();
+	shm_endpoint_open(&child->segment, 3, inbox.id, 5);
+}
+
+TEST(everything_a_killed_process_held_comes_back)
+{
+	struct attachment a;
+	struct shm_reaped reaped = {0};
+	struct shm_ring ring;
+	uint64_t value, generation;
+	uint32_t scan = 0;
+
+	attach(&a);
+	run_and_kill(hold_everything);
+	EXPECT(!test_failed());
+	generation = SHM_ENDPOINT_GENERATION(load_relaxed(&a.segment.endpoint[3].state));
+	EXPECT_INT(shm_endpoint_look(&a.segment, 3, generation), SHM_OK);
+	shm_reaper_run(&a.table, &reaped);
+	EXPECT_INT(reaped.processes, 1);
+	EXPECT_INT(shm_endpoint_look(&a.segment, 3, generation), SHM_CLOSED);
+	EXPECT_INT(shm_endpoint_take_zone(&a.segment, a.self.uid, &scan), 0);
+	EXPECT_INT(shm_table_find(&a.table, "stream", &ring), SHM_EMPTY);
+	EXPECT_INT(shm_table_find(&a.table, "kept", &ring), SHM_OK);
+	EXPECT_INT(load_relaxed(&a.segment.channel[ring.id].receivers[0]), 0);
+	for (uint64_t i = 2; i <= 4; i++) {
+		EXPECT_INT(pop_number(&a, &ring, &value), SHM_OK);
+		EXPECT_INT(value, i);
+	}
+	EXPECT_INT(used_blocks(&a), 0);
+	EXPECT_INT(reaped.messages,
+	        6); // received 1, being built 2, about to be sent 1, stream 1, inbox 1
+	shm_reaper_run(&a.table, &reaped);
+	EXPECT_INT(reaped.processes, 1);
+	detach(&a);
+	discard();
+}
+
+static void take_zones(struct attachment *child)
+{
+	struct shm_buffer buffer;
+
+	while (shm_pool_alloc(&child->pool, 60000, &buffer))
+		;
+}
+
+TEST(whoever_gets_a_dead_processes_slot_mends_it)
+{
+	struct attachment a;
+	struct shm_reaped reaped = {0};
+
+	attach(&a);
+	detach(&a);
+	run_and_kill(take_zones);
+	attach(&a);
+	EXPECT_INT(a.self.slot, 0);
+	EXPECT_INT(shm_pool_used(&a.pool, 2), 32);
+	shm_reaper_release(&a.table, a.self.slot, &reaped);
+	EXPECT_INT(used_blocks(&a), 0);
+	detach(&a);
+	discard();
+}
+
+TEST(the_living_are_not_reaped_even_when_stopped)
+{
+	struct attachment a;
+	struct shm_reaped reaped = {0};
+	struct shm_buffer buffer;
+	struct attachment b;
+
+	attach(&a);
+	attach(&b);
+	EXPECT(shm_pool_alloc(&b.pool, 100, &buffer));
+	EXPECT(shm_process_alive(&a.self, b.self.slot));
+	shm_reaper_run(&a.table, &reaped);
+	EXPECT_INT(reaped.processes, 0);
+	EXPECT_INT(used_blocks(&a), 1);
+	detach(&b);
+	EXPECT(!shm_process_alive(&a.self, 1));
+	EXPECT_INT(used_blocks(&a), 0);
+	detach(&a);
+	discard();
+}
+
+TEST(messages_older_than_the_limit_are_freed_and_younger_ones_stay)
+{
+	struct attachment a;
+	struct shm_ring ring;
+	uint64_t value;
+
+	attach(&a);
+	EXPECT_INT(shm_table_make(&a.table, "x", 10, 0, &ring), SHM_OK);
+	for (int64_t i = 1; i <= 5; i++) {
+		struct shm_buffer buffer;
+		struct shm_block_mem *block;
+
+		EXPECT(shm_pool_alloc(&a.pool, 8, &buffer));
+		block = shm_pool_block(&a.pool, buffer.handle);
+		memcpy(buffer.span[0].data, &i, sizeof i);
+		store_relaxed(&block->sent_at, (uint64_t)i * 1000);
+		EXPECT_INT(shm_ring_push(&ring, &a.pool, buffer.handle, block), SHM_OK);
+	}
+	EXPECT_INT(shm_ring_oldest(&ring, &a.pool), 1000);
+	EXPECT_INT(shm_reaper_expire(&a.table, 3500), 3);
+	EXPECT_INT(pop_number(&a, &ring, &value), SHM_OK);
+	EXPECT_INT(value, 4);
+	EXPECT_INT(shm_ring_oldest(&ring, &a.pool), 5000);
+	detach(&a);
+	discard();
+}
