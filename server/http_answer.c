@@ -50,7 +50,7 @@ static void refuse_message(struct http_session *session, struct forebay_message 
 	session->server->stats.malformed++;
 	forebay_message_free(message);
 	http_session_forget(session, false);
-	http_answer_error(session, 500, "malformed response", session->step == HTTP_SESSION_BODY);
+	http_answer_error(session, 500, NULL, session->step == HTTP_SESSION_BODY);
 }
 
 void http_answer_message(struct http_session *session, struct forebay_message *message)
@@ -89,8 +89,9 @@ void http_answer_error(struct http_session *session, int status, const char *rea
 	struct http_server *server = session->server;
 	struct iovec part;
 
-	log_limited(LOG_LEVEL_INFO, "%d to %s: %s", status,
-	        *session->remote_address ? session->remote_address : "unix:", reason);
+	if (reason)
+		log_limited(LOG_LEVEL_INFO, "%d to %s: %s", status,
+		        *session->remote_address ? session->remote_address : "unix:", reason);
 	http_session_forget(session, true);
 	server->stats.refused[status]++;
 	if (session->response.started) {

@@ -139,7 +139,8 @@ void http_strict_chunked_init(struct http_strict_chunked *chunked);
 //	do {
 //		result = http_strict_chunked_feed(&chunked, data, length, &dropped, &approved);
 //		data += dropped, length -= dropped;
-//		http_parser_execute(parser, settings, data, approved);
+//		if (approved > 0) // 0 octets would mean the end of the stream
+//			http_parser_execute(parser, settings, data, approved);
 //		data += approved, length -= approved;
 //	} while (result == HTTP_STRICT_MORE && length > 0);
 //

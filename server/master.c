@@ -357,8 +357,8 @@ static void stop(struct master *master, const char *why)
 
 	if (master->phase != RUNNING)
 		return;
-	log_info("%s: stopping, within %lld s at most", why,
-	        (long long)master->options.shutdown_timeout / 1000);
+	log_info("%s: stopping gracefully, within %.1f s", why,
+	        (double)master->options.shutdown_timeout / 1000);
 	master->phase = DRAINING;
 	master->deadline = now + master->options.shutdown_timeout;
 	listener_set_fini(&master->listeners, true);

@@ -158,6 +158,8 @@ class Server:
 
     def stop(self):
         """Stops it, if that hasn't happened; asserts a clean end; removes all files."""
+        if self.process is None:
+            return
         family = []
         try:
             for layer in self.layers:
@@ -176,6 +178,7 @@ class Server:
                                                    and runs_forebay(pid)):
                     os.kill(pid, signal.SIGKILL)
             self.process.wait()
+            self.process = None
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -197,8 +200,7 @@ def serve():
 
     yield start
     for server in servers:
-        if server.process:
-            server.stop()
+        server.stop()
 
 
 class Site:

@@ -98,7 +98,7 @@ FRAMING = [
     ("Host twice", head(b"Host: a"), 400),
     ("two different Hosts", head(b"Host: b"), 400),
     *((f"Host {value!r}", head(host=b"Host: " + value + b"\r\n"), 400)
-      for value in (b"a b", b"a/b", b"a@b", b"a,b", b"a:b", b"[::1", b"a:99999999", b"a\\b", b"<a>")),
+      for value in (b"", b"a b", b"a/b", b"a@b", b"a:b", b"[::1", b"a:99999999", b"a\\b", b"<a>")),
     # Request line
     ("asterisk without OPTIONS", head(line=b"GET * HTTP/1.1"), 400),
     ("authority-form without CONNECT", head(line=b"GET a:80 HTTP/1.1"), 400),
@@ -168,7 +168,6 @@ ACCEPTED = [
     ("OPTIONS asterisk", head(line=b"OPTIONS * HTTP/1.1"), {"REQUEST_URI": "*"}),
     ("longest target", head(line=b"GET /" + b"a" * 7999 + b" HTTP/1.1"), {"path": "/" + "a" * 7999}),
     ("empty lines before the request", b"\r\n" + head(), {"path": "/"}),
-    ("Host may be empty", head(host=b"Host:\r\n"), {"HTTP_HOST": ""}),
     ("dot segments within the root", head(line=b"GET /a/../b HTTP/1.1"),
      {"REQUEST_URI": "/a/../b"}),
     ("decoded once", head(line=b"GET /%2561 HTTP/1.1"),
@@ -339,7 +338,6 @@ BAD_ANSWERS = [
     ("header name with a colon", {"headers": {"X:": "b"}}),
     *((f"status {status!r}", {"status": status})
       for status in (0, 99, 101, 600, 1000, -200, "200", 200.5, True, None, [200], 2**40)),
-    ("no status", {"status": ...}),
     ("headers a list", {"headers": ["a"]}),
     ("headers a string", {"headers": "a: b"}),
     ("header no string", {"headers": {"a": 1}}),
@@ -347,15 +345,12 @@ BAD_ANSWERS = [
     ("cookie no string", {"cookies": [1]}),
     ("content_type no string", {"content_type": 1}),
     ("more_content no boolean", {"more_content": "yes"}),
-    ("transfer coding of its own", {"headers": {"Transfer-Encoding": "chunked"}}),
-    ("length that is none", {"headers": {"Content-Length": "x"}}),
-    ("length that is wrong", {"headers": {"Content-Length": "99"}}),
 ]
 
 
 @pytest.mark.parametrize("name, keys", BAD_ANSWERS, ids=ids(BAD_ANSWERS))
 def test_malformed_answer_is_500(site, name, keys):
-    answer = {key: value for key, value in {"status": 200, **keys}.items() if value is not ...}
+    answer = {"status": 200, **keys}
     with site.client() as client:
         client.get("/")
         reply_channel = site.message()["reply_channel"]
@@ -365,6 +360,26 @@ def test_malformed_answer_is_500(site, name, keys):
         assert not response.all("X-Injected") and b"content" not in response.body
     assert site.layer.send(reply_channel, {"status": 200}) == Outcome.GONE
     site.expect_nothing_dispatched()
+
+
+@pytest.mark.parametrize("name, value", [
+    ("Transfer-Encoding", "gzip"), ("Content-Length", "99"), ("Content-Length", "x"),
+    ("Connection", "upgrade"), ("Keep-Alive", "9"), ("Trailer", "X"), ("Upgrade", "x")])
+def test_what_an_answer_says_about_the_connection_is_dropped(site, name, value):
+    with site.client() as client:
+        for _ in range(2):  # the second shows that the first was framed right
+            client.get("/")
+            site.reply(site.message(), "content", headers={name: value, "X-Kept": "1"})
+            response = client.response()
+            assert response.body == b"content" and response.get("X-Kept") == "1"
+            assert value not in response.all(name)
+
+
+def test_answer_without_a_status_is_200(site):
+    with site.client() as client:
+        client.get("/")
+        assert site.layer.send(site.message()["reply_channel"], {}, "x") == Outcome.OK
+        assert client.response().status == 200
 
 
 @pytest.mark.parametrize("keys", [

@@ -46,7 +46,7 @@ def test_graceful_stop_finishes_the_request_in_flight(serve, number):
             return True
 
     wait_until(refused, "refusal of new connections")
-    layer.send(message["reply_channel"], {"status": 200}, "finished")
+    assert layer.send(message["reply_channel"], {"status": 200}, "finished") == Outcome.OK
     response = client.response()
     assert response.body == b"finished" and response.closes
     assert client.is_ended()
@@ -220,8 +220,6 @@ def test_connections_outlive_the_application(serve):
 
 
 def test_application_that_keeps_dying_is_not_started_in_a_tight_loop(serve):
-    server = serve(app=None)
-    server.stop()
     server = serve("--app", "false", workers=1)
     server.wait_for_log("app 1", 3)
     assert len(re.findall("app 1", server.log)) < 100
@@ -450,5 +448,5 @@ def test_logs_are_reopened(serve, tmp_path):
 def test_scripted_application_finds_its_layer(serve):
     """--app is a shell command; the layer is in its environment."""
     command = f"sh -c {shlex.quote('echo layer=$FOREBAY_LAYER >&2; exec sleep 1000')}"
-    server = serve("--app", command)
+    server = serve(app=command)
     server.wait_for_log("layer=test")

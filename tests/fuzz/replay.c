@@ -1,73 +1,75 @@
 // SPDX-License-Identifier: MIT
-// replay.c - runs one fuzz target over the files of its corpus, where libFuzzer isn't linked in.
+// replay.c - runs a fuzz target over the files and directories given, without libFuzzer; TAP on stdout.
+#include "tests/fuzz/fuzz.h"
+
 #include <dirent.h>
-#include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-// Runs the target over the file, in a block of exactly its size, so that AddressSanitizer sees each
-// octet read too many.
-static int replay_file(const char *path)
+// The file is read into memory of exactly its size, so that a sanitizer sees a read behind its end.
+static bool replay_file(const char *path)
 {
 	FILE *file = fopen(path, "rb");
-	uint8_t *data = NULL;
-	int result = -1;
-	long size;
+	struct stat status;
 
 	if (!file)
-		return -1;
-	if (fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0 ||
-	        fseek(file, 0, SEEK_SET) != 0)
-		goto out;
-	data = malloc((size_t)size ? (size_t)size : 1);
-	if (!data || fread(data, 1, (size_t)size, file) != (size_t)size)
-		goto out;
-	LLVMFuzzerTestOneInput(data, (size_t)size);
-	result = 0;
-out:
-	free(data);
+		return false;
+	if (fstat(fileno(file), &status) < 0) {
+		fclose(file);
+		return false;
+	}
+
+	size_t size = (size_t)status.st_size;
+	uint8_t *data = malloc(size ? size : 1);
+	bool good = data && fread(data, 1, size, file) == size;
+
 	fclose(file);
-	return result;
+	if (good)
+		LLVMFuzzerTestOneInput(data, size);
+	free(data);
+	return good;
 }
 
-// Returns how many files were replayed, or -1.
-static int replay_directory(const char *directory)
+static bool replay_directory(const char *path, unsigned *files)
 {
-	DIR *stream = opendir(directory);
+	DIR *directory = opendir(path);
 	struct dirent *entry;
-	char path[4096];
-	int count = 0;
+	bool good = directory != NULL;
 
-	if (!stream)
-		return -1;
-	while ((entry = readdir(stream))) {
+	while (good && (entry = readdir(directory))) {
+		char name[4096];
+
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-		if (replay_file(path) != 0) {
-			printf("# %s: %s\n", path, strerror(errno));
-			count = -1;
-			break;
-		}
-		count++;
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		// Said first: a target that fails aborts.
+		printf("# %s\n", name);
+		good = replay_file(name);
+		++*files;
 	}
-	closedir(stream);
-	return count;
+	if (directory)
+		closedir(directory);
+	return good;
 }
 
 int main(int argc, char **argv)
 {
-	int count;
+	int failed = 0;
 
-	if (argc != 2) {
-		fprintf(stderr, "Usage: %s CORPUS-DIRECTORY\n", argv[0]);
-		return 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("1..%d\n", argc - 1);
+	for (int i = 1; i < argc; i++) {
+		struct stat status;
+		unsigned files = 1;
+		bool directory = stat(argv[i], &status) == 0 && S_ISDIR(status.st_mode);
+
+		if (directory)
+			files = 0;
+		bool good = directory ? replay_directory(argv[i], &files) : replay_file(argv[i]);
+		// A corpus that has gone must not pass for one that was replayed.
+		good = good && files > 0;
+		printf("%s %d - %s, %u inputs\n", good ? "ok" : "not ok", i, argv[i], files);
+		failed += !good;
 	}
-	count = replay_directory(argv[1]);
-	printf("%s 1 - %d inputs\n1..1\n", count > 0 ? "ok" : "not ok", count);
-	return count > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -292,6 +292,7 @@ REFUSED(transfer_encoding_with_an_empty_end, 400, POST("Transfer-Encoding: chunk
 REFUSED(transfer_encoding_with_a_vertical_tab, 400,
         POST("Transfer-Encoding: \x0b"
              "chunked\r\n"))
+REFUSED(a_name_that_begins_like_transfer_encoding, 400, POST("Transfer-EncodingX: chunked\r\n"))
 REFUSED(gzip_chunked, 501, POST("Transfer-Encoding: gzip, chunked\r\n"))
 REFUSED(chunked_twice, 400, POST("Transfer-Encoding: chunked, chunked\r\n"))
 REFUSED(chunked_on_two_lines, 400,

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// test_log.c - the event log: what a line looks like, and what it can't be made to look like.
+#include "server/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "server/escape.h"
+
+#include "tests/test.h"
+
+static char path[64];
+static char content[65536];
+
+// Begins a new, empty log.
+static int begin(enum log_level level, enum log_format format)
+{
+	snprintf(path, sizeof(path), "/tmp/forebay-test-log.%d", (int)getpid());
+	unlink(path);
+	log_set_role("worker %d", 2);
+	return log_init(path, level, format);
+}
+
+// Reads what was logged so far, and removes it.
+static char *end(void)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t length = read(fd, content, sizeof(content) - 1);
+
+	close(fd);
+	unlink(path);
+	content[length > 0 ? length : 0] = '\0';
+	return content;
+}
+
+// The first line from the level on: without its time, which ends at the first space.
+static const char *after_time(const char *line)
+{
+	const char *space = strchr(line, ' ');
+
+	return space ? space + 1 : "(no space)";
+}
+
+TEST(a_line_has_time_level_role_and_message)
+{
+	int year, month, day, hour, minute, second, ms, zone;
+
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	log_warning("%d of %s", 3, "them");
+	end();
+	EXPECT_STRING(after_time(content), "warning worker 2: 3 of them\n");
+	EXPECT_INT(sscanf(content, "%d-%d-%dT%d:%d:%d.%3d%5d ", &year, &month, &day, &hour, &minute,
+	                   &second, &ms, &zone),
+	        8);
+}
+
+TEST(less_severe_events_are_left_out)
+{
+	EXPECT_INT(begin(LOG_LEVEL_WARNING, LOG_FORMAT_TEXT), 0);
+	log_info("no");
+	log_debug("no");
+	log_error("yes");
+	EXPECT_STRING(after_time(end()), "error worker 2: yes\n");
+}
+
+TEST(control_characters_cannot_forge_a_line)
+{
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	log_info("a%sb", "\r\n2026-01-01 error master: \x1b[2J\x7f\xc2\x85\xff");
+	EXPECT_STRING(after_time(end()),
+	        "info worker 2: a\\r\\n2026-01-01 error master: \\x1b[2J\\x7f\\xc2\\x85\\xffb\n");
+}
+
+TEST(text_beyond_ascii_stays_as_it_is)
+{
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	log_info("grüße €😀");
+	EXPECT_STRING(after_time(end()), "info worker 2: grüße €😀\n");
+}
+
+TEST(json_is_one_escaped_object_a_line)
+{
+	char expected[256];
+
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_JSON), 0);
+	log_info("a \"quoted\\\" \n\x01 ü\xff");
+	end();
+	snprintf(expected, sizeof(expected),
+	        "\",\"level\":\"info\",\"role\":\"worker 2\",\"pid\":%d,\"message\":"
+	        "\"a \\\"quoted\\\\\\\" \\n\\u0001 ü\\u00ff\"}\n",
+	        (int)getpid());
+	EXPECT(strncmp(content, "{\"time\":\"20", 11) == 0);
+	EXPECT(strstr(content, expected));
+}
+
+TEST(a_long_message_is_cut)
+{
+	char message[LOG_MESSAGE_MAX + 100];
+
+	memset(message, '\n', sizeof(message) - 1);
+	message[sizeof(message) - 1] = '\0';
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_JSON), 0);
+	log_info("%s", message);
+	end();
+	EXPECT(strstr(content, "\\n...\"}\n"));
+	EXPECT(strlen(content) < 2 * LOG_MESSAGE_MAX + 200);
+}
+
+TEST(errno_survives)
+{
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	errno = EXDEV;
+	log_info("x");
+	log_limited(LOG_LEVEL_INFO, "x");
+	EXPECT_INT(errno, EXDEV);
+	end();
+}
+
+TEST(repeats_are_counted_and_reported)
+{
+	char *second;
+
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	for (int i = 0; i < 5; i++)
+		log_limited(LOG_LEVEL_WARNING, "request %d is bad", i);
+	log_tick(true);
+	log_tick(true);
+	second = strchr(end(), '\n');
+	EXPECT(second);
+	*second++ = '\0';
+	EXPECT_STRING(after_time(content), "warning worker 2: request 0 is bad");
+	EXPECT_STRING(
+	        after_time(second), "warning worker 2: 4 more like this: request %d is bad\n");
+}
+
+TEST(a_new_role_forgets_repeats_of_the_parent)
+{
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	for (int i = 0; i < 5; i++)
+		log_limited(LOG_LEVEL_WARNING, "bad");
+	log_set_role("worker %d", 3);
+	log_tick(true);
+	EXPECT(!strstr(end(), "more like this"));
+}
+
+TEST(a_rotated_log_goes_on_in_a_new_file)
+{
+	char rotated[80];
+
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	snprintf(rotated, sizeof(rotated), "%s.1", path);
+	log_info("before");
+	EXPECT_INT(rename(path, rotated), 0);
+	log_info("still there");
+	EXPECT_INT(log_reopen(), 0);
+	log_info("after");
+	EXPECT_STRING(after_time(end()), "info worker 2: after\n");
+	unlink(rotated);
+}
+
+TEST(a_file_that_cannot_be_opened_leaves_the_former)
+{
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	EXPECT_INT(log_init("/nonexistent/log", LOG_LEVEL_ERROR, LOG_FORMAT_JSON), -ENOENT);
+	log_info("here");
+	EXPECT_STRING(after_time(end()), "info worker 2: here\n");
+	EXPECT_INT(log_init("-", LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+}
+
+TEST(no_octet_becomes_more_than_the_factor)
+{
+	for (int octet = 0; octet < 256; octet++) {
+		for (int style = ESCAPE_TEXT; style <= ESCAPE_JSON_LATIN1; style++) {
+			char in = (char)octet, out[ESCAPE_FACTOR];
+			size_t length = escape(out, (enum escape_style)style, &in, 1);
+
+			EXPECT(length >= 1 && length <= ESCAPE_FACTOR);
+			for (size_t i = 0; i < length; i++)
+				EXPECT(out[i] >= ' ' && out[i] < 0x7f);
+		}
+	}
+}
