@@ -250,6 +250,12 @@ FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 FOREBAY_API int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout);
 
+// Between the two, sends leave sleeping receivers asleep until a few messages have gathered; uncork (and
+// any call that sleeps) wakes them, as many as there are messages for. For who sends in batches: a system call and a
+// switch to the receiver are then paid once a batch. Corking twice is once.
+FOREBAY_API void forebay_cork(struct forebay *layer);
+FOREBAY_API void forebay_uncork(struct forebay *layer);
+
 // Adds CHANNEL to (removes it from) the channels this attachment receives from. Makes the channel
 // if it is new. Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL, FOREBAY_GONE (a one-reader channel,
 // such as a body_channel, that has ended) or a negative errno. Listening twice is once.

@@ -69,7 +69,17 @@ struct channel_cached {
 	char name[FOREBAY_NAME_SIZE];
 };
 
-enum { CHANNEL_CACHE = 64 };
+// Messages sent while corked into a channel whose receivers haven't been woken for them.
+struct channel_unrung {
+	uint32_t ring; // id
+	uint32_t messages;
+};
+
+enum {
+	CHANNEL_CACHE = 64,
+	CHANNEL_UNRUNG = 8,      // channels
+	CHANNEL_UNRUNG_MAX = 16, // messages in one of them
+};
 
 struct forebay {
 	struct shm_segment segment;
@@ -84,6 +94,9 @@ struct forebay {
 	int64_t housekeeping; // when it is due, ms
 
 	struct channel_cached *cache; // CHANNEL_CACHE of them
+	bool corked;
+	uint32_t unrung_count;
+	struct channel_unrung unrung[CHANNEL_UNRUNG];
 
 	// Receiving.
 	struct channel_listen **listens;
@@ -157,6 +170,9 @@ void channel_reply_name(const struct channel_reply *reply, uint64_t generation, 
 // Gives back the credit that dead senders took.
 void channel_reply_heal(struct forebay *layer);
 void channel_reply_fini(struct forebay *layer);
+
+// Wakes the receivers of what was sent while corked.
+void channel_ring_all(struct forebay *layer);
 
 // Tells who waits for room in the ring's channel that there is some.
 void channel_room(struct forebay *layer, const struct shm_ring *ring);

@@ -237,7 +237,7 @@ int forebay_message_from_json(
 	error = error ? error : &ignored;
 	*error = NULL;
 	forebay_message_reset(message);
-	if (length > 2 * FOREBAY_MESSAGE_MAX) // pretty-printed JSON shrinks, but not without bound
+	if (length > FOREBAY_MESSAGE_MAX)
 		return FOREBAY_TOO_LARGE;
 	if (reserve(&message->text, &message->text_size, length + 1) < 0)
 		return -ENOMEM;

@@ -283,6 +283,7 @@ int channel_sleep(
 
 	if (left <= 0)
 		return FOREBAY_TIMEOUT;
+	channel_ring_all(layer);
 	housekeep(layer);
 	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FUTEX);
 	if (was_nudged(layer)) {

@@ -113,23 +113,67 @@ static bool store(struct forebay *layer, const struct outgoing *outgoing, struct
 // The channel
 // ---------------------------------------------------------------------------------------------
 
-// Wakes one of the channel's listeners, if one sleeps. Those awake find the message by themselves.
-static void wake_receiver(struct forebay *layer, const struct shm_ring *ring)
+// Wakes as many of the channel's listeners as there are messages, of those that sleep. Those awake find
+// the messages by themselves.
+static void ring_listeners(struct forebay *layer, uint32_t id, uint32_t messages)
 {
-	struct shm_channel_mem *channel = &layer->segment.channel[ring->id];
+	struct shm_channel_mem *channel = &layer->segment.channel[id];
 
 	for (uint32_t word = 0; word < SHM_WAITER_WORDS; word++) {
 		uint64_t bits = load_seq_cst(&channel->receivers[word]);
 
-		for (; bits; bits &= bits - 1) {
+		for (; bits && messages > 0; bits &= bits - 1) {
 			uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
 
 			if (shm_doorbell_wake(&layer->bell, slot)) {
 				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
-				return;
+				messages--;
 			}
 		}
 	}
+}
+
+void channel_ring_all(struct forebay *layer)
+{
+	for (uint32_t i = 0; i < layer->unrung_count; i++)
+		ring_listeners(layer, layer->unrung[i].ring, layer->unrung[i].messages);
+	layer->unrung_count = 0;
+}
+
+static void wake_receiver(struct forebay *layer, const struct shm_ring *ring)
+{
+	struct channel_unrung *unrung = layer->unrung;
+
+	if (!layer->corked) {
+		ring_listeners(layer, ring->id, 1);
+		return;
+	}
+	while (unrung < layer->unrung + layer->unrung_count && unrung->ring != ring->id)
+		unrung++;
+	if (unrung == layer->unrung + CHANNEL_UNRUNG) {
+		channel_ring_all(layer);
+		unrung = layer->unrung;
+	}
+	if (unrung == layer->unrung + layer->unrung_count) {
+		*unrung = (struct channel_unrung){.ring = ring->id};
+		layer->unrung_count++;
+	}
+	if (++unrung->messages >= CHANNEL_UNRUNG_MAX) {
+		ring_listeners(layer, ring->id, unrung->messages);
+		*unrung = layer->unrung[--layer->unrung_count];
+	}
+}
+
+void forebay_cork(struct forebay *layer)
+{
+	layer->corked = true;
+}
+
+void forebay_uncork(struct forebay *layer)
+{
+	layer->corked = false;
+	if (!layer->stale)
+		channel_ring_all(layer);
 }
 
 // Says that we wait for room in the channel; see channel_room().

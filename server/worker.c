@@ -173,11 +173,20 @@ static void on_deadline(struct timer *timer)
 	worker->stopping = true;
 }
 
+// Closes this process's copies of the listening sockets. Once the last copy is closed, clients are
+// refused at once instead of waiting in a backlog that nobody accepts from.
+static void stop_listening(struct worker *worker)
+{
+	set_accepting(worker, false);
+	for (size_t i = 0; i < worker->acceptor_count; i++)
+		close(worker->acceptors[i].fd);
+}
+
 static void drain(struct worker *worker)
 {
 	if (worker->http.draining)
 		return;
-	set_accepting(worker, false);
+	stop_listening(worker);
 	http_server_drain(&worker->http);
 	timer_arm(&worker->wheel, &worker->deadline, worker->setup->options->shutdown_timeout);
 }
@@ -267,8 +276,11 @@ static void run(struct worker *worker)
 
 		if (is_done(worker))
 			return;
+		// Consumers are woken once for all the requests of this turn.
+		forebay_cork(worker->layer);
 		event_base_loop(worker->base, EVLOOP_ONCE | (idle ? 0 : EVLOOP_NONBLOCK));
 		http_server_retry(&worker->http);
+		forebay_uncork(worker->layer);
 		connection_pool_sweep(&worker->pool);
 		set_accepting(
 		        worker, !worker->http.draining && !worker->paused && has_room(worker));

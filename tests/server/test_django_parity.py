@@ -34,7 +34,7 @@ BUILD = pathlib.Path(os.environ.get("FOREBAY_BUILD", "build"))
 def ask(kind, cases, argument=""):
     """Puts all cases to the driver; returns its answers."""
     driver = BUILD / "tests" / "parity_driver"
-    if not driver.exists():
+    if "FOREBAY_BUILD" not in os.environ and not driver.exists():
         pytest.skip(f"{driver} is not built: set FOREBAY_BUILD")
     arguments = argument if isinstance(argument, list) else [argument] * len(cases)
     question = b"".join(
