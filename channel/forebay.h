@@ -192,11 +192,11 @@ struct forebay_value {
 // the segment can write anything.)
 FOREBAY_API const struct forebay_value *forebay_message_root(struct forebay_message *message);
 
-// The member KEY of OBJECT (the last, if there are several), or NULL; OBJECT may be NULL.
+// The first member KEY of OBJECT, or NULL; OBJECT may be NULL.
 FOREBAY_API const struct forebay_value *forebay_get(
         const struct forebay_value *object, const char *key);
 
-// The same on a message's root, for the usual cases: the string KEY with its length (LENGTH may be
+// The same on a message's root, for the usual cases, parsing no more of the envelope than is needed: the string KEY with its length (LENGTH may be
 // NULL), or NULL if absent or no string; an integer or boolean, or the default given.
 FOREBAY_API const char *forebay_get_string(
         struct forebay_message *message, const char *key, size_t *length);

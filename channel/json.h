@@ -84,16 +84,43 @@ struct channel_json_reader {
 	char *scratch;                     // yajl's own memory
 	size_t scratch_used, scratch_size;
 	size_t memory, peak; // octets held now, and the most ever held, for tests and statistics
+
+	// The text being read.
+	struct yajl_handle_t *yajl; // NULL when it has been read to its end
+	char *text;
+	size_t length;
+	size_t fed;      // octets that yajl was given
+	size_t consumed; // octets of that before the piece it has now
+	size_t values;   // built so far
+	struct forebay_value *root;
+	const char *key; // of the value to come
+	uint32_t key_length;
+	unsigned depth;
+	struct {
+		struct forebay_value *container, *last;
+	} open[FOREBAY_DEPTH_MAX];
+	const char *error; // static; NULL as long as all is well
 };
 
 void channel_json_reader_init(struct channel_json_reader *reader);
 void channel_json_reader_fini(struct channel_json_reader *reader); // accepts a zeroed one
 
-// Parses TEXT, one JSON object, and returns it as a value; NULL if it is malformed, breaks a limit,
-// or the heap is exhausted, with a static sentence in *ERROR (which may be NULL).
-// TEXT must be private memory and is written to: strings and keys of the result lie in it,
-// unescaped and NUL-terminated in place. The result is good as long as TEXT is and until the next
-// read or fini. Takes no time or stack beyond what is linear in LENGTH, whatever the text.
+// Begins with TEXT, one JSON object. TEXT must be private memory and is written to: strings and keys of the
+// result lie in it, unescaped and NUL-terminated in place. Values are good as long as TEXT is and until
+// the next begin or fini. Nothing is parsed yet; errors are those of the next two.
+void channel_json_begin(struct channel_json_reader *reader, char *text, size_t length);
+
+// The first member KEY of the object, reading no further than that needs: what is asked for most stands
+// at the front of a message. NULL if there is none, or the text is malformed up to there.
+const struct forebay_value *channel_json_find(struct channel_json_reader *reader, const char *key);
+
+// The whole object, read to its end. NULL if it is malformed, breaks a limit, or the heap is
+// exhausted, with a static sentence in *ERROR (which may be NULL). Takes no time or stack beyond what is
+// linear in the length, whatever the text.
+const struct forebay_value *channel_json_finish(
+        struct channel_json_reader *reader, const char **error);
+
+// Begin and finish in one.
 const struct forebay_value *channel_json_read(
         struct channel_json_reader *reader, char *text, size_t length, const char **error);
 

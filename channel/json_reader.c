@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // json_reader.c - messages from JSON text, over yajl's streaming parser (its tree builder recurses).
 //
-// yajl is given the whole text at once, so it reports strings without escapes where they stand,
-// and its allocations come from one block that is sized beforehand: it doesn't check what its
-// allocator returns. What yajl 2.1 is too lenient about is refused before it sees the text.
+// yajl is given the text in pieces that end behind a quote, as far as it is asked for, so numbers and
+// words are always whole. Its allocations come from one block that is sized beforehand: it doesn't
+// check what its allocator returns. What yajl 2.1 is too lenient about is refused before it sees the text.
 #include "channel/json.h"
 
 #include <stdlib.h>
@@ -182,76 +182,59 @@ void channel_json_reader_fini(struct channel_json_reader *reader)
 // Values
 // ---------------------------------------------------------------------------------------------
 
-struct parse {
-	struct channel_json_reader *reader;
-	yajl_handle yajl;
-	char *text;
-	size_t length;
-	size_t values; // built so far
-	struct forebay_value *root;
-	const char *key; // of the value to come
-	uint32_t key_length;
-	unsigned depth;
-	struct {
-		struct forebay_value *container, *last;
-	} open[FOREBAY_DEPTH_MAX];
-	const char *error;
-};
-
-static int refuse(struct parse *parse, const char *error)
+static int refuse(struct channel_json_reader *reader, const char *error)
 {
-	parse->error = error;
+	reader->error = error;
 	return 0; // yajl: cancel
 }
 
 // A value takes two octets of text at least, but for the brackets still to be closed: so the
 // chunks, each twice as large as the one before, don't outgrow what the text can need.
-static struct forebay_value *take(struct parse *parse)
+static struct forebay_value *take(struct channel_json_reader *reader)
 {
-	struct channel_json_reader *reader = parse->reader;
 	struct channel_json_chunk *chunk = reader->chunks;
 
 	if (!chunk || chunk->used == chunk->count) {
-		size_t most = parse->length / 2 + FOREBAY_DEPTH_MAX;
-		size_t left = most > parse->values ? most - parse->values : FIRST_CHUNK;
+		size_t most = reader->length / 2 + FOREBAY_DEPTH_MAX;
+		size_t left = most > reader->values ? most - reader->values : FIRST_CHUNK;
 		size_t count = chunk ? 2 * chunk->count : FIRST_CHUNK;
 
 		if (!add_chunk(reader, chunk && left < count ? left : count))
 			return NULL;
 		chunk = reader->chunks;
 	}
-	parse->values++;
+	reader->values++;
 	return &chunk->values[chunk->used++];
 }
 
 // Adds a value to the innermost container, or makes it the root. NULL after refuse().
-static struct forebay_value *add(struct parse *parse, enum forebay_type type)
+static struct forebay_value *add(struct channel_json_reader *reader, enum forebay_type type)
 {
 	struct forebay_value *value, *container;
 
-	if (parse->depth == 0 && type != FOREBAY_TYPE_OBJECT) {
-		refuse(parse, "not a JSON object");
+	if (reader->depth == 0 && type != FOREBAY_TYPE_OBJECT) {
+		refuse(reader, "not a JSON object");
 		return NULL;
 	}
-	value = take(parse);
+	value = take(reader);
 	if (!value) {
-		refuse(parse, "out of memory");
+		refuse(reader, "out of memory");
 		return NULL;
 	}
 	*value = (struct forebay_value){
-	        .type = type, .key = parse->key, .key_length = parse->key_length};
-	parse->key = NULL;
-	parse->key_length = 0;
-	if (parse->depth == 0) {
-		parse->root = value;
+	        .type = type, .key = reader->key, .key_length = reader->key_length};
+	reader->key = NULL;
+	reader->key_length = 0;
+	if (reader->depth == 0) {
+		reader->root = value;
 		return value;
 	}
-	container = parse->open[parse->depth - 1].container;
+	container = reader->open[reader->depth - 1].container;
 	if (container->length++ == 0)
 		container->child = value;
 	else
-		parse->open[parse->depth - 1].last->next = value;
-	parse->open[parse->depth - 1].last = value;
+		reader->open[reader->depth - 1].last->next = value;
+	reader->open[reader->depth - 1].last = value;
 	return value;
 }
 
@@ -287,33 +270,33 @@ static bool read_integer(const char *text, size_t length, int64_t *integer)
 }
 
 // Where OCTETS, which yajl reported, lie in the text, with an octet behind them; NULL if they don't.
-static char *locate(const struct parse *parse, const char *octets, size_t length)
+static char *locate(const struct channel_json_reader *reader, const char *octets, size_t length)
 {
-	uintptr_t start = (uintptr_t)parse->text, at = (uintptr_t)octets;
+	uintptr_t start = (uintptr_t)reader->text, at = (uintptr_t)octets;
 
-	if (at < start || at - start >= parse->length || length >= parse->length - (at - start))
+	if (at < start || at - start >= reader->length || length >= reader->length - (at - start))
 		return NULL;
-	return parse->text + (at - start);
+	return reader->text + (at - start);
 }
 
 // The octet before a number is a bracket, colon, comma or white space that yajl is done with, but
 // the one behind it is not: so the number moves down by one octet to make room for its NUL.
 static int on_number(void *context, const char *text, size_t length)
 {
-	struct parse *parse = context;
-	char *place = locate(parse, text, length);
+	struct channel_json_reader *reader = context;
+	char *place = locate(reader, text, length);
 	struct forebay_value *value;
 	int64_t integer;
 
-	if (!place || place == parse->text) // at the end of a text that breaks off, or as the root
-		return refuse(parse, "not a JSON object");
+	if (!place || place == reader->text) // at the end of a text that breaks off, or as the root
+		return refuse(reader, "not a JSON object");
 	if (read_integer(text, length, &integer)) {
-		value = add(parse, FOREBAY_TYPE_INTEGER);
+		value = add(reader, FOREBAY_TYPE_INTEGER);
 		if (value)
 			value->integer = integer;
 		return value != NULL;
 	}
-	value = add(parse, FOREBAY_TYPE_NUMBER);
+	value = add(reader, FOREBAY_TYPE_NUMBER);
 	if (!value)
 		return 0;
 	value->string = memmove(place - 1, place, length);
@@ -325,16 +308,17 @@ static int on_number(void *context, const char *text, size_t length)
 // NUL-terminates a string in the text, over its closing quote. One that had escapes is somewhere
 // else, and shorter than it was in the text: it goes right before the quote, which yajl has just
 // consumed.
-static const char *settle(struct parse *parse, const unsigned char *string, size_t length)
+static const char *settle(
+        struct channel_json_reader *reader, const unsigned char *string, size_t length)
 {
-	char *place = locate(parse, (const char *)string, length);
+	char *place = locate(reader, (const char *)string, length);
 
 	if (!place) {
-		size_t consumed = yajl_get_bytes_consumed(parse->yajl);
+		size_t consumed = reader->consumed + yajl_get_bytes_consumed(reader->yajl);
 
-		if (consumed > parse->length || consumed < length + 1)
+		if (consumed > reader->length || consumed < length + 1)
 			return NULL;
-		place = parse->text + consumed - 1 - length;
+		place = reader->text + consumed - 1 - length;
 		memcpy(place, string, length);
 	}
 	place[length] = '\0';
@@ -343,13 +327,13 @@ static const char *settle(struct parse *parse, const unsigned char *string, size
 
 static int on_string(void *context, const unsigned char *string, size_t length)
 {
-	struct parse *parse = context;
-	const char *settled = settle(parse, string, length);
+	struct channel_json_reader *reader = context;
+	const char *settled = settle(reader, string, length);
 	struct forebay_value *value;
 
 	if (!settled)
-		return refuse(parse, "malformed JSON");
-	value = add(parse, FOREBAY_TYPE_STRING);
+		return refuse(reader, "malformed JSON");
+	value = add(reader, FOREBAY_TYPE_STRING);
 	if (!value)
 		return 0;
 	value->string = settled;
@@ -359,25 +343,25 @@ static int on_string(void *context, const unsigned char *string, size_t length)
 
 static int on_key(void *context, const unsigned char *key, size_t length)
 {
-	struct parse *parse = context;
+	struct channel_json_reader *reader = context;
 
-	parse->key = settle(parse, key, length);
-	parse->key_length = (uint32_t)length;
-	return parse->key ? 1 : refuse(parse, "malformed JSON");
+	reader->key = settle(reader, key, length);
+	reader->key_length = (uint32_t)length;
+	return reader->key ? 1 : refuse(reader, "malformed JSON");
 }
 
-static int open_container(struct parse *parse, enum forebay_type type)
+static int open_container(struct channel_json_reader *reader, enum forebay_type type)
 {
 	struct forebay_value *container;
 
-	if (parse->depth == FOREBAY_DEPTH_MAX)
-		return refuse(parse, "nested too deep");
-	container = add(parse, type);
+	if (reader->depth == FOREBAY_DEPTH_MAX)
+		return refuse(reader, "nested too deep");
+	container = add(reader, type);
 	if (!container)
 		return 0;
-	parse->open[parse->depth].container = container;
-	parse->open[parse->depth].last = NULL;
-	parse->depth++;
+	reader->open[reader->depth].container = container;
+	reader->open[reader->depth].last = NULL;
+	reader->depth++;
 	return 1;
 }
 
@@ -393,9 +377,9 @@ static int on_start_list(void *context)
 
 static int on_end(void *context)
 {
-	struct parse *parse = context;
+	struct channel_json_reader *reader = context;
 
-	parse->depth--;
+	reader->depth--;
 	return 1;
 }
 
@@ -454,56 +438,118 @@ static bool surrogates_paired(const char *text, size_t length)
 	return true;
 }
 
-static bool run_yajl(struct parse *parse)
+#define PIECE 64 // octets that are read at least, when more is needed
+
+static yajl_handle make_yajl(struct channel_json_reader *reader)
 {
 	yajl_alloc_funcs alloc = {.malloc = scratch_malloc,
 	        .realloc = scratch_realloc,
 	        .free = scratch_free,
-	        .ctx = parse->reader};
+	        .ctx = reader};
+	yajl_handle yajl = yajl_alloc(&callbacks, &alloc, reader);
+
+	if (yajl)
+		yajl_config(yajl, yajl_dont_validate_strings, 1); // it was done, and better
+	return yajl;
+}
+
+void channel_json_begin(struct channel_json_reader *reader, char *text, size_t length)
+{
+	reset_chunks(reader);
+	reader->yajl = NULL;
+	reader->text = text;
+	reader->length = length;
+	reader->fed = reader->consumed = reader->values = 0;
+	reader->root = NULL;
+	reader->key = NULL;
+	reader->key_length = 0;
+	reader->depth = 0;
+	reader->error = NULL;
+	if (length > FOREBAY_MESSAGE_MAX)
+		reader->error = "larger than a message may be";
+	else if (!channel_utf8_valid(text, length))
+		reader->error = "invalid UTF-8";
+	else if (!surrogates_paired(text, length))
+		reader->error = "escaped surrogate without its other half";
+	else if (!reserve_scratch(reader, length) || !(reader->yajl = make_yajl(reader)))
+		reader->error = "out of memory";
+}
+
+// Gives yajl the text up to END; at the end of the text, has it check that the object is complete.
+static void feed(struct channel_json_reader *reader, size_t end)
+{
 	yajl_status status;
 
-	parse->yajl = yajl_alloc(&callbacks, &alloc, parse);
-	if (!parse->yajl)
-		return false;
-	yajl_config(parse->yajl, yajl_dont_validate_strings, 1); // it was done, and better
-	status = yajl_parse(parse->yajl, (const unsigned char *)parse->text, parse->length);
-	if (status == yajl_status_ok)
-		status = yajl_complete_parse(parse->yajl);
-	yajl_free(parse->yajl);
-	return status == yajl_status_ok && parse->root && parse->depth == 0;
+	reader->consumed = reader->fed;
+	reader->fed = end;
+	status = yajl_parse(reader->yajl, (unsigned char *)reader->text + reader->consumed,
+	        end - reader->consumed);
+	if (status == yajl_status_ok && end == reader->length)
+		status = yajl_complete_parse(reader->yajl);
+	if (status != yajl_status_ok && !reader->error)
+		reader->error = "malformed JSON";
+	if (reader->error || end == reader->length) {
+		yajl_free(reader->yajl);
+		reader->yajl = NULL;
+	}
+	if (!reader->error && end == reader->length && (!reader->root || reader->depth > 0))
+		reader->error = "malformed JSON";
+}
+
+static void feed_piece(struct channel_json_reader *reader)
+{
+	const char *quote = NULL;
+
+	if (reader->length - reader->fed > PIECE)
+		quote = memchr(reader->text + reader->fed + PIECE, '"',
+		        reader->length - reader->fed - PIECE);
+	feed(reader, quote ? (size_t)(quote - reader->text) + 1 : reader->length);
+}
+
+// Whether VALUE, a member of the root, is complete: the last one may be a container still open.
+static bool is_complete(const struct channel_json_reader *reader, const struct forebay_value *value)
+{
+	return reader->depth <= 1 || value->next;
+}
+
+const struct forebay_value *channel_json_find(struct channel_json_reader *reader, const char *key)
+{
+	for (;;) {
+		const struct forebay_value *found = forebay_get(reader->root, key);
+
+		if (found && is_complete(reader, found))
+			return found;
+		if (!reader->yajl)
+			return NULL;
+		feed_piece(reader);
+	}
+}
+
+const struct forebay_value *channel_json_finish(
+        struct channel_json_reader *reader, const char **error)
+{
+	if (reader->yajl)
+		feed(reader, reader->length);
+	if (error)
+		*error = reader->error;
+	return reader->error ? NULL : reader->root;
 }
 
 const struct forebay_value *channel_json_read(
         struct channel_json_reader *reader, char *text, size_t length, const char **error)
 {
-	struct parse parse = {.reader = reader, .text = text, .length = length};
-
-	reset_chunks(reader);
-	if (length > FOREBAY_MESSAGE_MAX)
-		parse.error = "larger than a message may be";
-	else if (!channel_utf8_valid(text, length))
-		parse.error = "invalid UTF-8";
-	else if (!surrogates_paired(text, length))
-		parse.error = "escaped surrogate without its other half";
-	else if (!reserve_scratch(reader, length))
-		parse.error = "out of memory";
-	else if (run_yajl(&parse))
-		return parse.root;
-	if (error)
-		*error = parse.error ? parse.error : "malformed JSON";
-	return NULL;
+	channel_json_begin(reader, text, length);
+	return channel_json_finish(reader, error);
 }
 
 const struct forebay_value *forebay_get(const struct forebay_value *object, const char *key)
 {
-	const struct forebay_value *found = NULL;
 	size_t length = strlen(key);
 
 	if (!object || object->type != FOREBAY_TYPE_OBJECT)
 		return NULL;
-	for (const struct forebay_value *at = object->child; at; at = at->next) {
+	for (const struct forebay_value *at = object->child; at; at = at->next)
 		if (at->key_length == length && memcmp(at->key, key, length) == 0)
-			found = at;
-	}
-	return found;
+			return at;
+	return NULL;
 }

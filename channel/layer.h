@@ -137,7 +137,6 @@ struct forebay_message {
 	uint32_t envelope_length;
 	char *text; // a private copy of the envelope
 	size_t text_size;
-	const struct forebay_value *root;
 	struct channel_reply *reply;
 	uint64_t generation; // of the reply channel
 	int64_t sent_at;

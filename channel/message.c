@@ -306,25 +306,34 @@ static bool copy_envelope(struct forebay_message *message)
 	return true;
 }
 
-const struct forebay_value *forebay_message_root(struct forebay_message *message)
+// Begins to parse the envelope, at the first call. False if there is none, or no memory.
+static bool begin_reading(struct forebay_message *message)
 {
 	if (!message->received)
-		return NULL;
-	if (!message->parsed) {
-		message->parsed = true;
-		message->root = NULL;
-		if (copy_envelope(message)) {
-			ready_reader(message);
-			message->root = channel_json_read(
-			        &message->reader, message->text, message->envelope_length, NULL);
-		}
-	}
-	return message->root;
+		return false;
+	if (message->parsed)
+		return true;
+	ready_reader(message);
+	if (!copy_envelope(message))
+		return false;
+	channel_json_begin(&message->reader, message->text, message->envelope_length);
+	message->parsed = true;
+	return true;
+}
+
+const struct forebay_value *forebay_message_root(struct forebay_message *message)
+{
+	return begin_reading(message) ? channel_json_finish(&message->reader, NULL) : NULL;
+}
+
+static const struct forebay_value *find_member(struct forebay_message *message, const char *key)
+{
+	return begin_reading(message) ? channel_json_find(&message->reader, key) : NULL;
 }
 
 const char *forebay_get_string(struct forebay_message *message, const char *key, size_t *length)
 {
-	const struct forebay_value *value = forebay_get(forebay_message_root(message), key);
+	const struct forebay_value *value = find_member(message, key);
 
 	if (!value || value->type != FOREBAY_TYPE_STRING)
 		return NULL;
@@ -335,14 +344,14 @@ const char *forebay_get_string(struct forebay_message *message, const char *key,
 
 int64_t forebay_get_integer(struct forebay_message *message, const char *key, int64_t otherwise)
 {
-	const struct forebay_value *value = forebay_get(forebay_message_root(message), key);
+	const struct forebay_value *value = find_member(message, key);
 
 	return value && value->type == FOREBAY_TYPE_INTEGER ? value->integer : otherwise;
 }
 
 bool forebay_get_boolean(struct forebay_message *message, const char *key, bool otherwise)
 {
-	const struct forebay_value *value = forebay_get(forebay_message_root(message), key);
+	const struct forebay_value *value = find_member(message, key);
 
 	return value && value->type == FOREBAY_TYPE_BOOLEAN ? value->integer != 0 : otherwise;
 }

@@ -208,24 +208,24 @@ static void handle(struct demo *demo, struct forebay_message *message)
 	}
 }
 
-// Handles what has arrived, waiting at most TIMEOUT milliseconds for the first. Returns how many
-// messages, or a negative errno.
+// Handles what has arrived, waiting at most TIMEOUT milliseconds for the first. The servers' workers are
+// woken once for all the answers. Returns how many messages, or a negative errno.
 static int handle_arrived(struct demo *demo, int timeout)
 {
-	int count;
+	int count, result = 0;
 
 	for (count = 0; count < BURST; count++) {
 		struct forebay_message *message;
-		int result = forebay_receive(demo->layer, count == 0 ? timeout : 0, &message);
 
-		if (result == FOREBAY_TIMEOUT || result == -EINTR)
-			break;
+		result = forebay_receive(demo->layer, count == 0 ? timeout : 0, &message);
 		if (result != 0)
-			return result;
+			break;
+		forebay_cork(demo->layer);
 		handle(demo, message);
 		forebay_message_free(message);
 	}
-	return count;
+	forebay_uncork(demo->layer);
+	return result < 0 && result != -EINTR ? result : count;
 }
 
 // One turn of the loop. While answers are being streamed it waits on the descriptor, which also
@@ -235,12 +235,14 @@ static int turn(struct demo *demo)
 {
 	int count = handle_arrived(demo, demo->streams ? 0 : 1000);
 	int wait = demo_stream_continue(demo);
-	struct pollfd descriptor = {.fd = forebay_fd(demo->layer), .events = POLLIN};
 
 	if (count < 0)
 		return count;
-	if (count == 0 && wait > 0)
+	if (count == 0 && wait > 0) {
+		struct pollfd descriptor = {.fd = forebay_fd(demo->layer), .events = POLLIN};
+
 		poll(&descriptor, 1, wait);
+	}
 	if (count == 0)
 		demo_upload_sweep(demo);
 	return 0;

@@ -247,9 +247,56 @@ TEST(every_type_is_read)
 	EXPECT(!forebay_get(NULL, "s"));
 }
 
-TEST(the_last_of_equal_keys_counts)
+TEST(the_first_of_equal_keys_counts)
 {
-	EXPECT_INT(forebay_get(read_text("{\"k\":1,\"kk\":2,\"k\":3}"), "k")->integer, 3);
+	EXPECT_INT(forebay_get(read_text("{\"k\":1,\"kk\":2,\"k\":3}"), "k")->integer, 1);
+}
+
+// Wherever the pieces that the reader feeds yajl happen to end: inside strings, escapes, containers.
+TEST(a_member_found_early_is_the_same_as_in_the_whole)
+{
+	for (int padding = 0; padding < 200; padding++) {
+		struct channel_json_reader reader;
+		const struct forebay_value *found;
+		char text[1024], copy[1024];
+		int length = snprintf(text, sizeof text,
+		        "{\"pad\":\"%*s\",\"a\\u0062c\":\"\\\"x\\\\\",\"list\":[\"p\",-12345,"
+		        "\"q\\n\"],"
+		        "\"number\":67890,\"last\":\"%*s\"} ",
+		        padding, "", padding, "");
+
+		memcpy(copy, text, (size_t)length + 1);
+		channel_json_reader_init(&reader);
+		channel_json_begin(&reader, copy, (size_t)length);
+		found = channel_json_find(&reader, "abc");
+		EXPECT(found && found->length == 3);
+		EXPECT_STRING(found->string, "\"x\\");
+		EXPECT(padding < 100 || reader.yajl);
+		found = channel_json_find(&reader, "list");
+		EXPECT(found && found->length == 3);
+		EXPECT_INT(found->child->next->integer, -12345);
+		EXPECT_STRING(found->child->next->next->string, "q\n");
+		EXPECT_INT(channel_json_find(&reader, "number")->integer, 67890);
+		EXPECT(!channel_json_find(&reader, "absent"));
+		EXPECT(channel_json_finish(&reader, NULL) && reader.root->length == 5);
+		channel_json_reader_fini(&reader);
+	}
+}
+
+TEST(what_is_found_before_an_error_stays_and_the_whole_is_refused)
+{
+	struct channel_json_reader reader;
+	char text[256];
+	const char *error;
+
+	snprintf(text, sizeof text, "{\"a\":\"b\",\"pad\":\"%100s\",]", "");
+	channel_json_reader_init(&reader);
+	channel_json_begin(&reader, text, strlen(text));
+	EXPECT_STRING(channel_json_find(&reader, "a")->string, "b");
+	EXPECT(!channel_json_find(&reader, "x"));
+	EXPECT(!channel_json_finish(&reader, &error));
+	EXPECT_STRING(error, "malformed JSON");
+	channel_json_reader_fini(&reader);
 }
 
 TEST(strings_are_unescaped_in_place)

@@ -82,16 +82,17 @@ def test_graceful_stop_finishes_a_stream(serve):
 
 
 def test_second_interrupt_stops_at_once(serve):
-    server = serve(workers=2, app=DEMO)
-    layer = server.layer()
+    server = serve(workers=2, app="sleep 1000")
+    layer = server.layer("http.request")
     client = server.client()
-    client.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+    client.get("/")
+    message = layer.receive()
     server.signal(signal.SIGINT)
     server.wait_for_log("stopping")
     server.signal(signal.SIGINT)
     assert server.wait() == 0
     client.close()
-    assert layer.receive(0) is None
+    assert layer.send(message["reply_channel"], {"status": 200}) == Outcome.GONE
 
 
 def test_stop_is_not_held_up_by_a_consumer_that_hangs(serve):
