@@ -77,7 +77,7 @@ build()
 	log=$(mktemp)
 	echo "Building ${directory#"$root/"}"
 	if ! { [ -f "$directory/build.ninja" ] || meson setup "$@" "$directory" "$root"; } >"$log" 2>&1 ||
-		! ninja -C "$directory" >"$log" 2>&1; then
+		! ninja --quiet -C "$directory" >"$log" 2>&1; then
 		cat "$log" >&2
 		rm -f "$log"
 		die "the build in $directory failed"

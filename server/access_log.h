@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // access_log.h - one line per request, buffered per worker.
 //
-// Combined:  ADDRESS - - [22/Nov/2026:23:04:50 +0000] "GET / HTTP/1.1" 200 12 "REFERER" "AGENT" 0.000123 0.000045
+// Combined:  ADDRESS - - [22/Nov/2026:23:04:50 +0000] "GET / HTTP/1.1" 200 12 "REFERER" "AGENT" 0.000123
+//            0.000045
 // JSON:      one object a line, with the same facts and the numbers of connection and request.
 // What came from the client is escaped: as nginx does, \xXX, in combined, read as latin-1 in JSON.
 // Lines are written whole, many at a time, with O_APPEND, so that workers can share a file. To a

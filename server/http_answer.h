@@ -9,11 +9,10 @@
 // Writes the next part of the consumer's response. Takes over MESSAGE.
 void http_answer_message(struct http_session *session, struct forebay_message *message);
 
-// Answers the current request with STATUS by ourselves; REASON (static) goes to the log; NULL
-// if that has been written. CLOSE:
-// and ends the connection, as after anything that leaves the rest of the input in doubt. If the
-// consumer's response has begun already, the connection is cut off: the client sees that it is
-// incomplete.
+// Answers the current request with STATUS by ourselves. REASON (static) goes to the log; NULL if it has
+// been logged. CLOSE: and ends the connection, as after anything that leaves the rest of the input in
+// doubt. If the consumer's response has begun already, the connection is cut off: the client sees
+// that it is incomplete.
 void http_answer_error(struct http_session *session, int status, const char *reason, bool close);
 
 // Sends the interim response that makes the client send its body.

@@ -12,7 +12,8 @@
 //
 // No #pragma once here: each inclusion defines the two macros anew.
 
-// clang-format off: these rows are no C
+// These rows are no C.
+// clang-format off
 
 OPTION_GROUP("Listening")
 OPTION(ADDRESSES, bind, "127.0.0.1:8000", NULL, "ADDRESS", RELOAD,
@@ -36,7 +37,7 @@ OPTION(STRING, layer_group, NULL, NULL, "GROUP", RESTART,
         "user group whose processes may attach to the layer too")
 OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N", RESTART,
         "messages that a channel whose name matches holds; the first match wins, built in last are "
-        "http.request=1000, http.response!*=16, *=100")
+        "http.request=1000, http.response!*=16, http.request.body?*=16, *=100")
 OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,
         "age at which a message that nobody has received is dropped")
 
@@ -90,7 +91,7 @@ OPTION(DURATION, request_timeout, "0", "0..24h", "TIME", RELOAD,
 OPTION(DURATION, write_timeout, "60s", "10ms..24h", "TIME", RELOAD,
         "for a client to take a byte of what waits for it, before the connection is closed")
 OPTION(DURATION, half_close_timeout, "100ms", "0..1m", "TIME", RELOAD,
-        "to go on reading after an answer that closes, so that the client gets to see it")
+        "to wait for the answer after the client has ended its side, before it counts as gone")
 
 OPTION_GROUP("Limits")
 OPTION(SIZE, max_head, "32K", "1K..1M", "SIZE", RELOAD, "of a request's head, or 431")

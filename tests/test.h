@@ -48,7 +48,7 @@ static bool test_bad;
 		long long actual_ = (long long)(ACTUAL), expected_ = (long long)(EXPECTED);        \
 		if (actual_ != expected_) {                                                        \
 			printf("# %s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__,         \
-				#ACTUAL, actual_, expected_);                                      \
+			        #ACTUAL, actual_, expected_);                                      \
 			test_bad = true;                                                           \
 			return;                                                                    \
 		}                                                                                  \
@@ -59,7 +59,7 @@ static bool test_bad;
 		const char *actual_ = (ACTUAL), *expected_ = (EXPECTED);                           \
 		if (!actual_ || strcmp(actual_, expected_) != 0) {                                 \
 			printf("# %s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__,     \
-				#ACTUAL, actual_ ? actual_ : "(null)", expected_);                 \
+			        #ACTUAL, actual_ ? actual_ : "(null)", expected_);                 \
 			test_bad = true;                                                           \
 			return;                                                                    \
 		}                                                                                  \

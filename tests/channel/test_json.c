@@ -193,7 +193,7 @@ TEST(a_zeroed_writer_may_be_ended)
 // Reader
 // ---------------------------------------------------------------------------------------------
 
-static struct channel_json_reader reader;
+static struct channel_json_reader kept_reader;
 static const char *read_error;
 
 // Reads a copy with nothing behind it, so that a sanitizer sees a read too far.
@@ -205,7 +205,7 @@ static const struct forebay_value *read_octets(const char *json, size_t length)
 	copy = malloc(length ? length : 1);
 	memcpy(copy, json, length);
 	read_error = NULL;
-	return channel_json_read(&reader, copy, length, &read_error);
+	return channel_json_read(&kept_reader, copy, length, &read_error);
 }
 
 static const struct forebay_value *read_text(const char *json)
@@ -426,10 +426,10 @@ TEST(memory_is_bounded_whatever_the_text)
 
 		EXPECT(root);
 		EXPECT(forebay_get(root, "k")->length > 100000);
-		EXPECT(reader.peak <= CHANNEL_JSON_READER_MAX);
+		EXPECT(kept_reader.peak <= CHANNEL_JSON_READER_MAX);
 	}
 	EXPECT(read_text("{}"));
-	EXPECT(reader.memory < 1u << 20); // given back
+	EXPECT(kept_reader.memory < 1u << 20); // given back
 }
 
 TEST(one_long_string_is_read_with_and_without_escapes)
@@ -450,7 +450,7 @@ TEST(one_long_string_is_read_with_and_without_escapes)
 	EXPECT_INT(strlen(forebay_get(root, "k")->string), FOREBAY_MESSAGE_MAX - 9);
 	EXPECT(!read_octets(text, FOREBAY_MESSAGE_MAX - 2)); // breaks off
 	EXPECT(!read_octets(text, FOREBAY_MESSAGE_MAX + 1));
-	EXPECT(reader.peak <= CHANNEL_JSON_READER_MAX);
+	EXPECT(kept_reader.peak <= CHANNEL_JSON_READER_MAX);
 }
 
 TEST(what_is_read_can_be_written_again)
@@ -536,7 +536,7 @@ static void round_trip(void)
 	EXPECT_INT(channel_json_writer_finish(&writer, &json, &length), 0);
 	EXPECT(length < sizeof text);
 	memcpy(text, json, length);
-	EXPECT(channel_json_read(&reader, text, length, NULL));
+	EXPECT(channel_json_read(&kept_reader, text, length, NULL));
 }
 
 TEST(memory_stays_where_it_is_between_messages)
@@ -546,13 +546,13 @@ TEST(memory_stays_where_it_is_between_messages)
 
 	round_trip();
 	writer_before = writer;
-	reader_before = reader;
+	reader_before = kept_reader;
 	for (int i = 0; i < 100; i++)
 		round_trip();
 	EXPECT(writer.gen == writer_before.gen);
 	EXPECT(writer.json == writer_before.json && writer.size == writer_before.size);
 	EXPECT(writer.utf8 == writer_before.utf8);
-	EXPECT(reader.chunks == reader_before.chunks);
-	EXPECT(reader.scratch == reader_before.scratch);
-	EXPECT_INT(reader.memory, reader_before.memory);
+	EXPECT(kept_reader.chunks == reader_before.chunks);
+	EXPECT(kept_reader.scratch == reader_before.scratch);
+	EXPECT_INT(kept_reader.memory, reader_before.memory);
 }

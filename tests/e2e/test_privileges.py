@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from conftest import DEMO, wait_until
+from conftest import BUILD, DEMO, wait_until
 
 NOBODY = "nobody"
 
@@ -32,9 +32,12 @@ def directory():
 
 @pytest.fixture
 def server(serve, directory):
-    shutil.copy(DEMO, directory / "demo")  # the build directory may be out of nobody's reach
-    return serve("--user", NOBODY, "--access-log", directory / "access", app=directory / "demo",
-                 environment={"FOREBAY_DIR": str(directory)})
+    # The build directory may be out of the user's reach.
+    for file in [DEMO, *(BUILD / "channel").glob("libforebay.so*")]:
+        if file.is_file():
+            shutil.copy(file, directory)
+    return serve("--user", NOBODY, "--access-log", directory / "access", app=directory / DEMO.name,
+                 environment={"FOREBAY_DIR": str(directory), "LD_LIBRARY_PATH": str(directory)})
 
 
 def test_children_are_the_user_and_the_master_is_root(server):

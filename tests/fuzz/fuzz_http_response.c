@@ -50,13 +50,17 @@ static void check(const struct http_response *response)
 	        .on_message_complete = on_message_complete};
 	http_parser parser;
 	int complete = 0;
+	size_t parsed;
 
 	has_no_body = response->framing == HTTP_RESPONSE_NO_BODY;
 	http_parser_init(&parser, HTTP_RESPONSE);
 	parser.data = &complete;
 	http_parser_set_max_header_size(1 << 20);
-	fuzz_require(http_parser_execute(&parser, &settings, octets, length) == length);
-	fuzz_require(parser.http_errno == HPE_OK);
+	parsed = http_parser_execute(&parser, &settings, octets, length);
+	// http-parser takes any name that begins with Transfer-Encoding for that field, here.
+	if (parser.http_errno == HPE_UNEXPECTED_CONTENT_LENGTH)
+		return;
+	fuzz_require(parsed == length && parser.http_errno == HPE_OK);
 	if (response->framing == HTTP_RESPONSE_UNTIL_CLOSE)
 		http_parser_execute(&parser, &settings, octets, 0);
 	fuzz_require(complete == 1);
