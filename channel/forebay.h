@@ -121,8 +121,8 @@ FOREBAY_API void forebay_message_reset(struct forebay_message *message);
 // These append one key and its value to the innermost open object (KEY NULL-terminated), or one
 // value to the innermost open list (KEY NULL). A string is LENGTH octets of UTF-8; put_text()
 // takes a NUL-terminated one; put_latin1() takes ISO 8859-1 and converts it.
-// An error (invalid UTF-8, a key missing, nesting) sticks: forebay_send() will return it, so the
-// result of each single put need not be checked.
+// An error (a key missing, nesting) sticks, and invalid UTF-8 is found by forebay_send(), which returns
+// either, so the result of each single put need not be checked.
 FOREBAY_API int forebay_put_string(
         struct forebay_message *message, const char *key, const char *string, size_t length);
 FOREBAY_API int forebay_put_text(

@@ -23,7 +23,7 @@
 // start (it is depth 1) and closed by finish.
 //
 // The first error sticks: every later call returns it and appends nothing, and so does finish.
-// Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in
+// Invalid UTF-8 is found by finish. Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in
 // an object, a key without a value, an end too many or too few, a put after finish),
 // FOREBAY_TOO_LARGE and -ENOMEM.
 struct channel_json_writer {

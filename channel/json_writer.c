@@ -141,17 +141,10 @@ int channel_json_writer_put_key(struct channel_json_writer *writer, const char *
 {
 	if (writer->error)
 		return writer->error;
-	if (writer->finished || writer->keyed || in_list(writer) ||
-	        !channel_utf8_valid(key, length))
+	if (writer->finished || writer->keyed || in_list(writer))
 		return fail(writer, FOREBAY_BAD_MESSAGE);
 	writer->keyed = true;
 	return result(writer, yajl_gen_string(writer->gen, (const unsigned char *)key, length));
-}
-
-// STRING is known to be UTF-8.
-static int put_valid(struct channel_json_writer *writer, const char *string, size_t length)
-{
-	return result(writer, yajl_gen_string(writer->gen, (const unsigned char *)string, length));
 }
 
 int channel_json_writer_put_string(
@@ -161,9 +154,7 @@ int channel_json_writer_put_string(
 		return writer->error;
 	if (length > FOREBAY_MESSAGE_MAX)
 		return fail(writer, FOREBAY_TOO_LARGE);
-	if (!channel_utf8_valid(string, length))
-		return fail(writer, FOREBAY_BAD_MESSAGE);
-	return put_valid(writer, string, length);
+	return result(writer, yajl_gen_string(writer->gen, (const unsigned char *)string, length));
 }
 
 static bool is_ascii(const char *string, size_t length)
@@ -209,18 +200,29 @@ int channel_json_writer_put_latin1(
 	if (length > FOREBAY_MESSAGE_MAX)
 		return fail(writer, FOREBAY_TOO_LARGE);
 	if (is_ascii(string, length))
-		return put_valid(writer, string, length);
+		return result(writer,
+		        yajl_gen_string(writer->gen, (const unsigned char *)string, length));
 	if (reserve(&writer->utf8, &writer->utf8_size, 2 * length, 2 * FOREBAY_MESSAGE_MAX))
 		return fail(writer, -ENOMEM);
 	end = latin1_to_utf8(writer->utf8, string, length);
-	return put_valid(writer, writer->utf8, (size_t)(end - writer->utf8));
+	return result(writer, yajl_gen_string(writer->gen, (const unsigned char *)writer->utf8,
+	                              (size_t)(end - writer->utf8)));
 }
 
 int channel_json_writer_put_integer(struct channel_json_writer *writer, int64_t integer)
 {
+	char text[24], *end = text + sizeof text, *at = end;
+	uint64_t magnitude = integer < 0 ? -(uint64_t)integer : (uint64_t)integer;
+
 	if (expect_value(writer))
 		return writer->error;
-	return result(writer, yajl_gen_integer(writer->gen, integer));
+	// yajl_gen_integer() takes sprintf(), which costs as much as the rest of a small reply.
+	do
+		*--at = (char)('0' + magnitude % 10);
+	while (magnitude /= 10);
+	if (integer < 0)
+		*--at = '-';
+	return result(writer, yajl_gen_number(writer->gen, at, (size_t)(end - at)));
 }
 
 int channel_json_writer_put_boolean(struct channel_json_writer *writer, bool boolean)
@@ -355,6 +357,9 @@ int channel_json_writer_finish(
 			return fail(writer, FOREBAY_BAD_MESSAGE);
 		if (result(writer, yajl_gen_map_close(writer->gen)))
 			return writer->error;
+		// All strings at once: a broken character can't become whole across the quotes between them.
+		if (!channel_utf8_valid(writer->json, writer->length))
+			return fail(writer, FOREBAY_BAD_MESSAGE);
 		writer->json[writer->length] = '\0';
 		writer->finished = true;
 	}

@@ -64,7 +64,6 @@ _Noreturn static void run_worker(const struct child_context *context, int number
 	        .options = context->options,
 	        .listeners = context->listeners,
 	        .number = number,
-	        .stop_fd = -1,
 	        .master = master,
 	};
 	int status;

@@ -14,6 +14,8 @@
 #define SPARE_BUFFERS     256
 
 #define FLUSH_IOV 64 // parts of several segments that one writev() takes
+#define SMALL_WRITE                                                                                \
+	2048 // octets that are cheaper to copy together than to hand to writev() in parts
 
 // One connection_write() that could not be done at once.
 struct connection_segment {
@@ -33,14 +35,32 @@ struct connection_buffer {
 // The socket
 // ---------------------------------------------------------------------------------------------
 
+static size_t total(const struct iovec *parts, int count)
+{
+	size_t length = 0;
+
+	for (int i = 0; i < count; i++)
+		length += parts[i].iov_len;
+	return length;
+}
+
 static ssize_t socket_read(struct connection *connection, void *buffer, size_t size)
 {
-	return read(connection->fd, buffer, size);
+	return recv(connection->fd, buffer, size, 0);
 }
 
 static ssize_t socket_write(struct connection *connection, const struct iovec *parts, int count)
 {
-	return writev(connection->fd, parts, count);
+	char whole[SMALL_WRITE];
+	size_t length = 0;
+
+	if (total(parts, count) > sizeof(whole))
+		return writev(connection->fd, parts, count);
+	for (int i = 0; i < count; i++) {
+		memcpy(whole + length, parts[i].iov_base, parts[i].iov_len);
+		length += parts[i].iov_len;
+	}
+	return send(connection->fd, whole, length, MSG_NOSIGNAL);
 }
 
 static bool try_again(int error)
@@ -270,15 +290,6 @@ static int advance(struct iovec *parts, int first, int count, size_t *length)
 		*length = 0;
 	}
 	return first;
-}
-
-static size_t total(const struct iovec *parts, int count)
-{
-	size_t length = 0;
-
-	for (int i = 0; i < count; i++)
-		length += parts[i].iov_len;
-	return length;
 }
 
 static void want_write(struct connection *connection, bool want)

@@ -372,7 +372,7 @@ static void stop_at_once(struct master *master)
 
 	log_info("stopping at once");
 	listener_set_fini(&master->listeners, true);
-	crew_signal(&master->crew, CHILD_WORKER, SIGTERM);
+	crew_signal(&master->crew, CHILD_WORKER, SIGUSR2);
 	crew_retire(&master->crew, CHILD_WORKER, CREW_NEVER, now + AT_ONCE_MS);
 	crew_retire(&master->crew, CHILD_APP, now, now + AT_ONCE_MS);
 	crew_limit(&master->crew, now + AT_ONCE_MS);

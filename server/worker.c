@@ -40,7 +40,7 @@ struct acceptor {
 struct worker {
 	const struct worker_setup *setup;
 	struct event_base *base;
-	struct event *layer_event, *tick_event, *signal_events[3];
+	struct event *layer_event, *tick_event, *signal_events[4];
 	struct forebay *layer;
 	struct timer_wheel wheel;
 	struct timer deadline; // of a graceful stop
@@ -173,6 +173,16 @@ static void on_deadline(struct timer *timer)
 	worker->stopping = true;
 }
 
+// Clients that wait to be accepted are served too: the last close of the socket would reset them.
+static void accept_waiting(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->acceptor_count; i++)
+		for (int left = worker->setup->options->backlog; left > 0 && has_room(worker);
+		        left--)
+			if (!accept_one(&worker->acceptors[i]))
+				break;
+}
+
 // Closes this process's copies of the listening sockets. Once the last copy is closed, clients are
 // refused at once instead of waiting in a backlog that nobody accepts from.
 static void stop_listening(struct worker *worker)
@@ -186,6 +196,7 @@ static void drain(struct worker *worker)
 {
 	if (worker->http.draining)
 		return;
+	accept_waiting(worker);
 	stop_listening(worker);
 	http_server_drain(&worker->http);
 	timer_arm(&worker->wheel, &worker->deadline, worker->setup->options->shutdown_timeout);
@@ -206,12 +217,12 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
 	struct worker *worker = argument;
 
 	(void)what;
-	if (number == SIGQUIT)
-		drain(worker);
-	else if (number == SIGUSR1)
+	if (number == SIGUSR1)
 		reopen_logs();
-	else
+	else if (number == SIGUSR2)
 		worker->stopping = true;
+	else
+		drain(worker);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -312,7 +323,7 @@ static int add_event(struct event *event, const struct timeval *period)
 
 static int add_events(struct worker *worker)
 {
-	static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1};
+	static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 	const struct timeval period = {.tv_usec = TIMER_TICK * 1000};
 	int fd = forebay_fd(worker->layer), result;
 

@@ -12,13 +12,13 @@ struct worker_setup {
 	const struct options *options;
 	const struct listener_set *listeners;
 	int number;   // 1 and up; the same number returns when a worker is replaced
-	int stop_fd;  // reserved, -1
 	pid_t master; // the parent: when it is gone, the worker stops gracefully
 };
 
 // Runs the worker to its end, in the child, after the master has dropped privileges, set the log's
 // role, and given every signal its default action and an empty mask (SIGINT and SIGPIPE ignored).
 // Signals that the worker answers: SIGQUIT stops it gracefully (accepts no more, finishes what is in
-// flight, closes idle connections), SIGTERM at once, SIGUSR1 reopens the logs. If the master dies,
-// SIGQUIT arrives. Returns the exit status.
+// flight, closes idle connections), and so does SIGTERM, which a service manager may send to all processes of
+// a service; SIGUSR2 stops it at once, SIGUSR1 reopens the logs. If the master dies, SIGQUIT arrives.
+// Returns the exit status.
 int worker_main(const struct worker_setup *setup);
