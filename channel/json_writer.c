@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channel/buffer.h"
 #include "channel/utf8.h"
-
-// A buffer that grew above this is given back at the next message.
-#define KEEP_SIZE (256u * 1024)
 
 _Static_assert(FOREBAY_DEPTH_MAX <= 64, "writer.lists has a bit for each level");
 _Static_assert(FOREBAY_DEPTH_MAX < YAJL_MAX_DEPTH, "yajl_gen must not be the one to refuse");
@@ -22,26 +20,6 @@ static int fail(struct channel_json_writer *writer, int error)
 	return writer->error;
 }
 
-// Grows *BUFFER to hold NEEDED octets at least, and never more than MOST. Returns 0 or -ENOMEM.
-static int reserve(char **buffer, size_t *size, size_t needed, size_t most)
-{
-	size_t larger = *size ? *size : 1024;
-	char *grown;
-
-	if (needed <= *size)
-		return 0;
-	while (larger < needed)
-		larger *= 2;
-	if (larger > most)
-		larger = most;
-	grown = realloc(*buffer, larger);
-	if (!grown)
-		return -ENOMEM;
-	*buffer = grown;
-	*size = larger;
-	return 0;
-}
-
 // Makes room for LENGTH octets more and a final NUL. An error sticks.
 static bool make_room(struct channel_json_writer *writer, size_t length)
 {
@@ -50,8 +28,8 @@ static bool make_room(struct channel_json_writer *writer, size_t length)
 	if (length > FOREBAY_MESSAGE_MAX - writer->length)
 		writer->error = FOREBAY_TOO_LARGE;
 	else
-		writer->error = reserve(&writer->json, &writer->size, writer->length + length + 1,
-		        FOREBAY_MESSAGE_MAX + 1);
+		writer->error = channel_buffer_reserve(&writer->json, &writer->size,
+		        writer->length + length + 1, FOREBAY_MESSAGE_MAX + 1);
 	return !writer->error;
 }
 
@@ -114,19 +92,10 @@ void channel_json_writer_fini(struct channel_json_writer *writer)
 	*writer = (struct channel_json_writer){0};
 }
 
-static void trim(char **buffer, size_t *size)
-{
-	if (*size <= KEEP_SIZE)
-		return;
-	free(*buffer);
-	*buffer = NULL;
-	*size = 0;
-}
-
 void channel_json_writer_reset(struct channel_json_writer *writer)
 {
-	trim(&writer->json, &writer->size);
-	trim(&writer->utf8, &writer->utf8_size);
+	channel_buffer_trim(&writer->json, &writer->size);
+	channel_buffer_trim(&writer->utf8, &writer->utf8_size);
 	writer->length = 0;
 	writer->error = 0;
 	writer->depth = 1;
@@ -202,7 +171,8 @@ int channel_json_writer_put_latin1(
 	if (is_ascii(string, length))
 		return result(writer,
 		        yajl_gen_string(writer->gen, (const unsigned char *)string, length));
-	if (reserve(&writer->utf8, &writer->utf8_size, 2 * length, 2 * FOREBAY_MESSAGE_MAX))
+	if (channel_buffer_reserve(
+	            &writer->utf8, &writer->utf8_size, 2 * length, 2 * FOREBAY_MESSAGE_MAX))
 		return fail(writer, -ENOMEM);
 	end = latin1_to_utf8(writer->utf8, string, length);
 	return result(writer, yajl_gen_string(writer->gen, (const unsigned char *)writer->utf8,

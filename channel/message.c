@@ -5,11 +5,11 @@
 #include <sys/uio.h>
 
 #include "channel/base64.h"
+#include "channel/buffer.h"
 #include "channel/layer.h"
 #include "channel/utf8.h"
 
-#define FREE_MESSAGES_MAX 256          // kept for reuse
-#define KEEP_SIZE         (256u << 10) // a buffer that grew above this is given back
+#define FREE_MESSAGES_MAX 256 // kept for reuse
 
 _Static_assert(FOREBAY_CONTENT_IOV >= SHM_PARTS_MAX + 1, "content may lie in every extent");
 
@@ -50,15 +50,6 @@ struct forebay_message *forebay_message_new(struct forebay *layer)
 	return message;
 }
 
-static void trim_buffer(char **buffer, size_t *size)
-{
-	if (*size <= KEEP_SIZE)
-		return;
-	free(*buffer);
-	*buffer = NULL;
-	*size = 0;
-}
-
 static void destroy(struct forebay_message *message)
 {
 	if (message->writer_ready)
@@ -85,8 +76,8 @@ void forebay_message_free(struct forebay_message *message)
 	message->received = false;
 	message->reply = NULL;
 	message->content = NULL;
-	trim_buffer(&message->flat, &message->flat_size);
-	trim_buffer(&message->text, &message->text_size);
+	channel_buffer_trim(&message->flat, &message->flat_size);
+	channel_buffer_trim(&message->text, &message->text_size);
 	if (layer->free_message_count >= FREE_MESSAGES_MAX) {
 		destroy(message);
 		return;
@@ -104,23 +95,6 @@ void channel_message_pool_fini(struct forebay *layer)
 		layer->free_messages = message->next;
 		destroy(message);
 	}
-}
-
-static int reserve(char **buffer, size_t *size, size_t needed)
-{
-	size_t larger = *size ? *size : 1024;
-	char *grown;
-
-	if (needed <= *size)
-		return 0;
-	while (larger < needed)
-		larger *= 2;
-	grown = realloc(*buffer, larger);
-	if (!grown)
-		return -ENOMEM;
-	*buffer = grown;
-	*size = larger;
-	return 0;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -239,7 +213,7 @@ int forebay_message_from_json(
 	forebay_message_reset(message);
 	if (length > FOREBAY_MESSAGE_MAX)
 		return FOREBAY_TOO_LARGE;
-	if (reserve(&message->text, &message->text_size, length + 1) < 0)
+	if (channel_buffer_reserve(&message->text, &message->text_size, length + 1, SIZE_MAX) < 0)
 		return -ENOMEM;
 	memcpy(message->text, json, length);
 	message->text[length] = '\0';
@@ -298,7 +272,8 @@ static bool copy_envelope(struct forebay_message *message)
 {
 	if (message->synthetic)
 		return true;
-	if (reserve(&message->text, &message->text_size, message->envelope_length + 1) < 0)
+	if (channel_buffer_reserve(&message->text, &message->text_size,
+	            message->envelope_length + 1, SIZE_MAX) < 0)
 		return false;
 	channel_message_copy(&message->buffer, sizeof(struct channel_message_mem), message->text,
 	        message->envelope_length);
@@ -420,7 +395,8 @@ const void *forebay_message_content(struct forebay_message *message, size_t *len
 		return iov[0].iov_base;
 	if (message->content)
 		return message->content;
-	if (reserve(&message->flat, &message->flat_size, message->content_length) < 0)
+	if (channel_buffer_reserve(
+	            &message->flat, &message->flat_size, message->content_length, SIZE_MAX) < 0)
 		return NULL;
 	channel_message_copy(&message->buffer,
 	        sizeof(struct channel_message_mem) + message->envelope_length, message->flat,
@@ -524,7 +500,8 @@ struct forebay_message *channel_message_closed(struct forebay *layer, const char
 
 	if (!message)
 		return NULL;
-	if (reserve(&message->text, &message->text_size, sizeof envelope) < 0) {
+	if (channel_buffer_reserve(&message->text, &message->text_size, sizeof envelope, SIZE_MAX) <
+	        0) {
 		forebay_message_free(message);
 		return NULL;
 	}

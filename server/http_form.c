@@ -239,28 +239,6 @@ size_t http_form_decode(char *out, const char *data, size_t length, enum http_fo
 	return (size_t)(out - start);
 }
 
-// Decodes '+' and escapes of LENGTH ASCII octets to OUT; returns the octets written.
-static size_t unquote(char *out, const char *text, size_t length)
-{
-	char *start = out;
-
-	for (size_t at = 0; at < length; at++) {
-		int high = -1, low = -1;
-
-		if (text[at] == '%' && length - at > 2) {
-			high = http_octet_hex(text[at + 1]);
-			low = http_octet_hex(text[at + 2]);
-		}
-		if (high >= 0 && low >= 0) {
-			*out++ = (char)(high << 4 | low);
-			at += 2;
-		} else {
-			*out++ = text[at] == '+' ? ' ' : text[at];
-		}
-	}
-	return (size_t)(out - start);
-}
-
 // The length of the run of octets at the start of TEXT that are all ASCII, or all not.
 static size_t run_length(const char *text, size_t length)
 {
@@ -290,7 +268,7 @@ static int append_decoded(struct http_form *form, const char *text, size_t lengt
 		if (*text & 0x80) {
 			out += http_form_decode(out, text, run, raw);
 		} else {
-			size_t size = unquote(out, text, run);
+			size_t size = http_octet_unescape(out, text, run, '+');
 			char *tail = out + 2 * size;
 
 			if (charset == HTTP_FORM_UTF_8 && channel_utf8_valid(out, size)) {

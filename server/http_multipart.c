@@ -104,15 +104,6 @@ struct parameter {
 	bool extended;
 };
 
-static struct http_form_text strip(struct http_form_text text)
-{
-	while (text.length > 0 && http_octet_is_space(text.data[0]))
-		text.data++, text.length--;
-	while (text.length > 0 && http_octet_is_space(text.data[text.length - 1]))
-		text.length--;
-	return text;
-}
-
 static int read_line(
         struct http_multipart *multipart, struct http_form_text line, struct head *head)
 {
@@ -134,7 +125,7 @@ static int read_line(
 			return refuse(multipart, 400, "Content-Disposition repeated in a part");
 		head->disposition = (struct http_form_text){colon + 1, rest};
 	} else if (http_param_is(name, "content-type")) {
-		head->type = strip((struct http_form_text){colon + 1, rest});
+		head->type = http_param_strip((struct http_form_text){colon + 1, rest});
 	} else if (http_param_is(name, "content-transfer-encoding")) {
 		head->encoding = value;
 	}
@@ -197,27 +188,6 @@ static struct parameter find_parameter(struct http_form_text disposition, const 
 	return parameter;
 }
 
-static size_t decode_escapes(char *text, size_t length)
-{
-	size_t size = 0;
-
-	for (size_t at = 0; at < length; at++) {
-		int high = -1, low = -1;
-
-		if (text[at] == '%' && length - at > 2) {
-			high = http_octet_hex(text[at + 1]);
-			low = http_octet_hex(text[at + 2]);
-		}
-		if (high >= 0 && low >= 0) {
-			text[size++] = (char)(high << 4 | low);
-			at += 2;
-		} else {
-			text[size++] = text[at];
-		}
-	}
-	return size;
-}
-
 // Decodes a parameter to UTF-8 at *OUT and moves *OUT behind it. Needs 3 * value.length octets.
 static struct http_form_text decode_parameter(
         const struct http_multipart *multipart, struct parameter parameter, char **out)
@@ -231,7 +201,8 @@ static struct http_form_text decode_parameter(
 		char *second = memchr(first + 1, '\'', size - (size_t)(first + 1 - raw));
 
 		charset = http_form_charset(raw, (size_t)(first - raw));
-		size = decode_escapes(second + 1, size - (size_t)(second + 1 - raw));
+		size = http_octet_unescape(
+		        second + 1, second + 1, size - (size_t)(second + 1 - raw), 0);
 		raw = second + 1;
 	}
 
@@ -267,7 +238,7 @@ static int name_part(struct http_multipart *multipart, const struct head *head, 
 	}
 	*skipped = !name.value.data;
 	if (name.value.data)
-		part->name = strip(decode_parameter(multipart, name, text));
+		part->name = http_param_strip(decode_parameter(multipart, name, text));
 	if (!filename.value.data)
 		return 0;
 

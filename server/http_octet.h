@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static inline bool http_octet_is_digit(char octet)
@@ -28,6 +29,29 @@ static inline int http_octet_hex(char octet)
 		return octet - '0';
 	octet = http_octet_lower(octet);
 	return octet >= 'a' && octet <= 'f' ? octet - 'a' + 10 : -1;
+}
+
+// Decodes percent escapes, and PLUS (0 for none) to a space, of LENGTH octets to OUT, which may be TEXT. What is
+// no escape stays as it is, as Python's unquote() has it. Returns the octets written.
+static inline size_t http_octet_unescape(char *out, const char *text, size_t length, char plus)
+{
+	char *start = out;
+
+	for (size_t at = 0; at < length; at++) {
+		int high = -1, low = -1;
+
+		if (text[at] == '%' && length - at > 2) {
+			high = http_octet_hex(text[at + 1]);
+			low = http_octet_hex(text[at + 2]);
+		}
+		if (high >= 0 && low >= 0) {
+			*out++ = (char)(high << 4 | low);
+			at += 2;
+		} else {
+			*out++ = plus && text[at] == plus ? ' ' : text[at];
+		}
+	}
+	return (size_t)(out - start);
 }
 
 // Optional white space (OWS).

@@ -6,7 +6,7 @@
 
 #include "server/http_octet.h"
 
-static struct http_form_text strip(struct http_form_text text)
+struct http_form_text http_param_strip(struct http_form_text text)
 {
 	while (text.length > 0 && http_octet_is_space(text.data[0]))
 		text.data++, text.length--;
@@ -30,7 +30,7 @@ static struct http_form_text take(struct http_form_text *rest)
 	}
 	rest->data += part.length + (part.length < rest->length);
 	rest->length -= part.length + (part.length < rest->length);
-	return strip(part);
+	return http_param_strip(part);
 }
 
 void http_param_init(
@@ -56,8 +56,9 @@ bool http_param_next(
 
 		size_t length = (size_t)(equals - part.data);
 
-		*name = strip((struct http_form_text){part.data, length});
-		*value = strip((struct http_form_text){equals + 1, part.length - length - 1});
+		*name = http_param_strip((struct http_form_text){part.data, length});
+		*value = http_param_strip(
+		        (struct http_form_text){equals + 1, part.length - length - 1});
 		return true;
 	}
 	return false;

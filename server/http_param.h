@@ -30,5 +30,8 @@ bool http_param_next(
 // the backslashes before backslashes and quotes in it. Returns the length. OUT may be value.data.
 size_t http_param_unquote(char *out, struct http_form_text value);
 
+// TEXT without white space around it.
+struct http_form_text http_param_strip(struct http_form_text text);
+
 // Whether TEXT is LITERAL (in lower case), in any letter case.
 bool http_param_is(struct http_form_text text, const char *literal);

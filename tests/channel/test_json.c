@@ -140,12 +140,22 @@ TEST(invalid_utf8_is_refused_in_keys_and_strings)
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		start();
-		EXPECT_INT(PUT_KEY(&writer, wrong[i]), FOREBAY_BAD_MESSAGE);
+		PUT_KEY(&writer, wrong[i]);
+		PUT_TEXT(&writer, "v");
+		EXPECT_INT(finish_error(), FOREBAY_BAD_MESSAGE);
 		start();
 		PUT_KEY(&writer, "k");
-		EXPECT_INT(PUT_TEXT(&writer, wrong[i]), FOREBAY_BAD_MESSAGE);
+		PUT_TEXT(&writer, wrong[i]);
 		EXPECT_INT(finish_error(), FOREBAY_BAD_MESSAGE);
 	}
+	// Two halves of one character don't make it whole.
+	start();
+	PUT_KEY(&writer, "k");
+	channel_json_writer_begin_list(&writer);
+	PUT_TEXT(&writer, "\xc3");
+	PUT_TEXT(&writer, "\xa4");
+	channel_json_writer_end(&writer);
+	EXPECT_INT(finish_error(), FOREBAY_BAD_MESSAGE);
 }
 
 TEST(the_writer_nests_to_the_limit_and_no_deeper)
