@@ -92,6 +92,7 @@ struct forebay {
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
 	int64_t housekeeping; // when it is due, ms
+	int64_t asked;        // when we last asked the others for memory, ms
 
 	struct channel_cached *cache; // CHANNEL_CACHE of them
 	bool corked;

@@ -269,10 +269,14 @@ static void housekeep(struct forebay *layer)
 	channel_reply_heal(layer);
 }
 
+// Somebody has room for us, or has none and wants what we don't need.
 static bool was_nudged(struct forebay *layer)
 {
-	return load_seq_cst(&layer->self.mem->nudged) != 0 &&
-	       exchange_seq_cst(&layer->self.mem->nudged, 0) != 0;
+	if (load_seq_cst(&layer->self.mem->nudged) == 0 ||
+	        exchange_seq_cst(&layer->self.mem->nudged, 0) == 0)
+		return false;
+	shm_pool_trim(&layer->pool);
+	return true;
 }
 
 int channel_sleep(

@@ -7,6 +7,8 @@
 #include "channel/name.h"
 #include "channel/utf8.h"
 
+#define ASK_AGAIN 10 // ms
+
 // A message ready to be copied into shared memory.
 struct outgoing {
 	const char *envelope;
@@ -89,6 +91,21 @@ static uint32_t append(
 	return offset;
 }
 
+// No block is free: has every process give back the zones that it doesn't need. At most once in 10 ms.
+static void ask_for_memory(struct forebay *layer)
+{
+	int64_t now = channel_now();
+
+	if (now < layer->asked + ASK_AGAIN)
+		return;
+	layer->asked = now;
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
+		if (slot != layer->self.slot &&
+		        load_relaxed(&layer->segment.processes[slot].uid) != 0 &&
+		        shm_doorbell_nudge(&layer->bell, slot))
+			shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+}
+
 // Copies the message into blocks of its own, HELD. False if none are free.
 static bool store(struct forebay *layer, const struct outgoing *outgoing, struct shm_buffer *buffer,
         struct shm_block_mem **block)
@@ -98,8 +115,10 @@ static bool store(struct forebay *layer, const struct outgoing *outgoing, struct
 	if (!shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
 		// Give back what the dead hold and what nobody has read in time, and try once more.
 		if (forebay_reap(layer) < 0 ||
-		        !shm_pool_alloc(&layer->pool, outgoing->length, buffer))
+		        !shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
+			ask_for_memory(layer);
 			return false;
+		}
 	}
 	*block = shm_pool_block(&layer->pool, buffer->handle);
 	store_relaxed(&(*block)->sent_at, (uint64_t)channel_now());

@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SEND_PATIENCE 1000 // ms
+
 void demo_send_reply(struct demo *demo, const char *reply_channel)
 {
-	int result = forebay_send(demo->layer, reply_channel, demo->reply, 0);
+	// Waits a moment in the rare case that all memory for messages is in use.
+	int result = forebay_send(demo->layer, reply_channel, demo->reply, SEND_PATIENCE);
 
 	if (result != 0 && result != FOREBAY_GONE)
 		fprintf(stderr, "forebay-demo: can't answer: %s\n", forebay_strerror(result));

@@ -481,3 +481,30 @@ TEST(two_processes_exchange_requests_and_replies_sleeping_in_between)
 	forebay_message_free(request);
 	discard(layer);
 }
+
+TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.size = 8 << 20,
+	                       .channels = 64,
+	                       .reply_channels = 64,
+	                       .capacity = 8000}),
+	               *other = attach(NULL);
+	static char data[60000];
+	struct forebay_message *out = forebay_message_new(layer), *in;
+
+	forebay_set_content(out, data, sizeof data, FOREBAY_BINARY);
+	while (forebay_send(layer, "x", out, 0) == 0)
+		;
+	EXPECT_INT(forebay_flush(layer, "x", NULL), 0);
+	forebay_message_free(out);
+	// Every block is free, but all zones are ours: the other asks, and gets some once we look.
+	out = forebay_message_new(other);
+	forebay_set_content(out, data, sizeof data, FOREBAY_BINARY);
+	EXPECT_INT(forebay_send(other, "x", out, 0), FOREBAY_NO_MEMORY);
+	EXPECT(forebay_fd(layer) >= 0);
+	EXPECT_INT(forebay_receive(layer, 0, &in), FOREBAY_TIMEOUT);
+	EXPECT_INT(forebay_send(other, "x", out, 0), 0);
+	forebay_message_free(out);
+	forebay_close(other);
+	discard(layer);
+}
