@@ -302,6 +302,8 @@ void forebay_close(struct forebay *layer)
 		return;
 	list_remove(layer);
 	if (!layer->stale && layer->table.segment)
+		channel_ring_all(layer);
+	if (!layer->stale && layer->table.segment)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
 	if (!layer->stale && layer->self.mem) {
 		shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);

@@ -258,7 +258,7 @@ static struct forebay_message *poll_all(struct forebay *layer)
 // ---------------------------------------------------------------------------------------------
 
 // What is done only when there is time: zones not needed go back, lost credit is replaced.
-static void housekeep(struct forebay *layer)
+static void housekeep(struct forebay *layer, bool heal)
 {
 	int64_t now = channel_now();
 
@@ -266,7 +266,8 @@ static void housekeep(struct forebay *layer)
 		return;
 	layer->housekeeping = now + HOUSEKEEPING;
 	shm_pool_trim(&layer->pool);
-	channel_reply_heal(layer);
+	if (heal)
+		channel_reply_heal(layer);
 }
 
 // Somebody has room for us, or has none and wants what we don't need.
@@ -279,6 +280,25 @@ static bool was_nudged(struct forebay *layer)
 	return true;
 }
 
+static int sleep_once(struct forebay *layer, int nap, bool (*poll)(void *context), void *context)
+{
+	enum shm_sleep how = poll ? SHM_ASLEEP_FUTEX : SHM_ASLEEP_ROOM;
+	int result;
+
+	shm_doorbell_drowse(&layer->bell, how);
+	if (was_nudged(layer)) {
+		shm_doorbell_awake(&layer->bell);
+		return 0;
+	}
+	if (poll && poll(context)) {
+		shm_doorbell_awake(&layer->bell);
+		return 1;
+	}
+	result = shm_doorbell_wait(&layer->bell, how, nap);
+	(void)was_nudged(layer);
+	return result;
+}
+
 int channel_sleep(
         struct forebay *layer, int64_t deadline, bool (*poll)(void *context), void *context)
 {
@@ -288,18 +308,11 @@ int channel_sleep(
 	if (left <= 0)
 		return FOREBAY_TIMEOUT;
 	channel_ring_all(layer);
-	housekeep(layer);
-	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FUTEX);
-	if (was_nudged(layer)) {
-		shm_doorbell_awake(&layer->bell);
-		return 0;
-	}
-	if (poll && poll(context)) {
-		shm_doorbell_awake(&layer->bell);
-		return 1;
-	}
-	result = shm_doorbell_wait(&layer->bell, left > SHM_NAP_MAX ? SHM_NAP_MAX : (int)left);
-	(void)was_nudged(layer);
+	housekeep(layer, poll != NULL);
+	result = sleep_once(layer, left > SHM_NAP_MAX ? SHM_NAP_MAX : (int)left, poll, context);
+	// The doorbell isn't armed for the caller's event loop any more: have it look.
+	if (layer->armed)
+		shm_doorbell_ring_self(&layer->bell);
 	return result;
 }
 
@@ -335,7 +348,7 @@ static int receive_blocking(struct forebay *layer, int timeout, struct forebay_m
 // Leaves the doorbell armed for the caller's event loop. What arrives now rings it.
 static int arm(struct forebay *layer, struct forebay_message **message)
 {
-	housekeep(layer);
+	housekeep(layer, true);
 	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
 	*message = poll_all(layer);
 	if (*message) {
@@ -378,7 +391,7 @@ int forebay_receive(struct forebay *layer, int timeout, struct forebay_message *
 		return receive_blocking(layer, timeout, message);
 	if (layer->bell.fifo >= 0)
 		return arm(layer, message);
-	housekeep(layer);
+	housekeep(layer, true);
 	return FOREBAY_TIMEOUT;
 }
 

@@ -125,6 +125,13 @@ struct channel_reply *channel_reply_find(struct forebay *layer, uint32_t index, 
 	return reply && generation != 0 && reply->generation == generation ? reply : NULL;
 }
 
+// Tells a sender that waits for room that something has changed. WAITER is its slot + 1, or 0.
+static void nudge(struct forebay *layer, uint32_t waiter)
+{
+	if (waiter && waiter <= SHM_PROCESSES && shm_doorbell_nudge(&layer->bell, waiter - 1))
+		shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+}
+
 int forebay_reply_close(struct forebay *layer, const char *name)
 {
 	struct channel_reply *reply;
@@ -137,7 +144,7 @@ int forebay_reply_close(struct forebay *layer, const char *name)
 	reply = channel_reply_find(layer, ID_INDEX(id), ID_GENERATION(id));
 	if (!reply)
 		return FOREBAY_GONE;
-	shm_endpoint_close(&layer->segment, reply->index, reply->generation);
+	nudge(layer, shm_endpoint_close(&layer->segment, reply->index, reply->generation));
 	reply->generation = 0;
 	reply->owner = NULL;
 	reply->next = layer->free_replies;
@@ -148,12 +155,8 @@ int forebay_reply_close(struct forebay *layer, const char *name)
 // Moves the limit, and tells who waits for it.
 static void grant(struct forebay *layer, struct channel_reply *reply, uint32_t limit)
 {
-	uint32_t waiter;
-
 	reply->limit = limit & SHM_SEQUENCE_MASK;
-	waiter = shm_endpoint_grant(&layer->segment, reply->index, limit);
-	if (waiter && waiter <= SHM_PROCESSES && shm_doorbell_nudge(&layer->bell, waiter - 1))
-		shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+	nudge(layer, shm_endpoint_grant(&layer->segment, reply->index, limit));
 }
 
 void channel_reply_received(struct channel_reply *reply, uint32_t sequence)

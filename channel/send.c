@@ -42,6 +42,15 @@ static size_t encoded_length(const struct forebay_message *message, size_t envel
 	       channel_json_escaped_length(message->content, message->content_length);
 }
 
+// Whether KIND says what LENGTH octets of content are.
+static bool is_content(unsigned kind, size_t length)
+{
+	unsigned type = kind & ~(unsigned)FOREBAY_BODY;
+
+	return type == FOREBAY_TEXT || type == FOREBAY_BINARY ||
+	       (kind == FOREBAY_NO_CONTENT && length == 0);
+}
+
 static int prepare(struct forebay_message *message, struct outgoing *outgoing)
 {
 	int result = channel_json_writer_finish(
@@ -51,6 +60,8 @@ static int prepare(struct forebay_message *message, struct outgoing *outgoing)
 		return result;
 	if (message->content_length > FOREBAY_MESSAGE_MAX)
 		return FOREBAY_TOO_LARGE;
+	if (!is_content(message->kind, message->content_length))
+		return FOREBAY_BAD_MESSAGE;
 	if ((message->kind & FOREBAY_TEXT) &&
 	        !channel_utf8_valid(message->content, message->content_length))
 		return FOREBAY_BAD_MESSAGE;
@@ -112,6 +123,9 @@ static bool store(struct forebay *layer, const struct outgoing *outgoing, struct
 {
 	uint32_t offset = 0;
 
+	// Somebody may be waiting for zones that we don't need.
+	if (load_relaxed(&layer->self.mem->nudged))
+		shm_pool_trim(&layer->pool);
 	if (!shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
 		// Give back what the dead hold and what nobody has read in time, and try once more.
 		if (forebay_reap(layer) < 0 ||

@@ -84,12 +84,12 @@ void shm_doorbell_awake(struct shm_doorbell *bell)
 	store_relaxed(&bell->self->mem->sleeping, SHM_AWAKE);
 }
 
-int shm_doorbell_wait(struct shm_doorbell *bell, int timeout)
+int shm_doorbell_wait(struct shm_doorbell *bell, enum shm_sleep how, int timeout)
 {
 	int nap = timeout < 0 || timeout > SHM_NAP_MAX ? SHM_NAP_MAX : timeout;
 	struct timespec limit = {.tv_nsec = nap * 1000000l};
-	long result = syscall(SYS_futex, &bell->self->mem->sleeping, FUTEX_WAIT, SHM_ASLEEP_FUTEX,
-	        &limit, NULL, 0);
+	long result =
+	        syscall(SYS_futex, &bell->self->mem->sleeping, FUTEX_WAIT, how, &limit, NULL, 0);
 	int error = result < 0 ? errno : 0;
 
 	shm_doorbell_awake(bell);
@@ -123,16 +123,18 @@ static void ring_fifo(struct shm_doorbell *bell, uint32_t slot)
 	(void)!write(bell->others[slot], "", 1);
 }
 
-bool shm_doorbell_wake(struct shm_doorbell *bell, uint32_t slot)
+// Wakes the process if it sleeps, be it for what it may. True if it was reached in its sleep for messages.
+static bool wake_any(struct shm_doorbell *bell, uint32_t slot)
 {
 	shm_atomic32 *sleeping = &bell->segment->processes[slot].sleeping;
+	uint32_t how = exchange_seq_cst(sleeping, SHM_AWAKE);
 
-	if (load_seq_cst(sleeping) == SHM_AWAKE)
-		return false;
-	switch (exchange_seq_cst(sleeping, SHM_AWAKE)) {
+	switch (how) {
 	case SHM_ASLEEP_FUTEX:
-		(void)syscall(SYS_futex, sleeping, FUTEX_WAKE, 1, NULL, NULL, 0);
-		return true;
+	case SHM_ASLEEP_ROOM:
+		// None is reached if it hasn't gone to sleep yet, and won't now, or has died in its sleep.
+		return syscall(SYS_futex, sleeping, FUTEX_WAKE, 1, NULL, NULL, 0) > 0 &&
+		       how == SHM_ASLEEP_FUTEX;
 	case SHM_ASLEEP_FIFO:
 		ring_fifo(bell, slot);
 		return true;
@@ -141,8 +143,16 @@ bool shm_doorbell_wake(struct shm_doorbell *bell, uint32_t slot)
 	}
 }
 
+bool shm_doorbell_wake(struct shm_doorbell *bell, uint32_t slot)
+{
+	uint32_t how = load_seq_cst(&bell->segment->processes[slot].sleeping);
+
+	return how != SHM_AWAKE && how != SHM_ASLEEP_ROOM && wake_any(bell, slot);
+}
+
 bool shm_doorbell_nudge(struct shm_doorbell *bell, uint32_t slot)
 {
 	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);
-	return shm_doorbell_wake(bell, slot);
+	return load_seq_cst(&bell->segment->processes[slot].sleeping) != SHM_AWAKE &&
+	       wake_any(bell, slot);
 }

@@ -37,8 +37,8 @@ int shm_doorbell_fd(struct shm_doorbell *bell);
 void shm_doorbell_drowse(struct shm_doorbell *bell, enum shm_sleep how);
 void shm_doorbell_awake(struct shm_doorbell *bell);
 
-// Sleeps until woken, at most TIMEOUT ms (capped at SHM_NAP_MAX). 0, or -EINTR. After drowse(FUTEX).
-int shm_doorbell_wait(struct shm_doorbell *bell, int timeout);
+// Sleeps until woken, at most TIMEOUT ms (capped at SHM_NAP_MAX). 0, or -EINTR. After drowse(HOW), FUTEX or ROOM.
+int shm_doorbell_wait(struct shm_doorbell *bell, enum shm_sleep how, int timeout);
 
 // Makes our own FIFO readable, and empties it.
 void shm_doorbell_ring_self(struct shm_doorbell *bell);

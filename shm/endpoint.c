@@ -67,7 +67,7 @@ uint64_t shm_endpoint_open(
 	return generation;
 }
 
-void shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation)
+uint32_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 	uint64_t state = load_relaxed(&endpoint->state);
@@ -77,6 +77,7 @@ void shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t ge
 		if (cas_acq_rel(
 		            &endpoint->state, &state, STATE((generation + 1) & GENERATION_MASK, 0)))
 			break;
+	return load_seq_cst(&endpoint->waiter) ? exchange_seq_cst(&endpoint->waiter, 0) : 0;
 }
 
 uint32_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit)

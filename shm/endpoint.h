@@ -55,10 +55,11 @@ void shm_endpoint_untake(
 // Says that SLOT waits for room there; the caller looks once more afterwards, then sleeps.
 void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slot);
 
-// The owner's side. open() returns the new generation; INDEX is in a zone the caller owns.
+// The owner's side. open() returns the new generation; INDEX is in a zone the caller owns. close() returns
+// the slot + 1 of a sender to nudge, or 0.
 uint64_t shm_endpoint_open(
         struct shm_segment *segment, uint32_t index, uint64_t ring, uint32_t window);
-void shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation);
+uint32_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation);
 
 // Moves the limit. Returns the slot + 1 of the sender to nudge, or 0.
 uint32_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit);

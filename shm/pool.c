@@ -240,10 +240,12 @@ void shm_pool_free(struct shm_pool *pool, uint32_t handle)
 	if (parts > 0 && parts <= SHM_PARTS_MAX) {
 		memcpy(list, head->data, parts * sizeof *list);
 		for (uint32_t i = 0; i < parts; i++) {
-			struct shm_block_mem *part = part_of(pool, list[i], serial, handle);
+			struct shm_block_mem *part = shm_pool_block(pool, list[i]);
+			uint64_t own = SHM_OWN_PART(serial, handle);
 
-			if (part)
-				store_release(&part->own, SHM_FREE);
+			// By CAS: a reaper may have freed it, and its zone's next owner taken it.
+			if (part && class_of(pool, list[i]) == LARGEST)
+				(void)cas_acq_rel(&part->own, &own, SHM_FREE);
 		}
 	}
 	store_release(&head->own, SHM_FREE); // pairs with the acquire in take_block()

@@ -23,6 +23,7 @@ enum shm_sleep {
 	SHM_AWAKE = 0,
 	SHM_ASLEEP_FUTEX = 1, // on the word itself
 	SHM_ASLEEP_FIFO = 2,  // in an event loop that watches the slot's FIFO
+	SHM_ASLEEP_ROOM = 3,  // on the word, for room to send: messages don't wake it, nudges do
 };
 
 // The shared image of a slot. Written by the slot's process only, but for `sleeping` and `nudged`.

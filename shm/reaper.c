@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "shm/reaper.h"
 
+#include <string.h>
+
 #include "shm/endpoint.h"
 
 static bool is_users(uint64_t uid, uint32_t slot)
@@ -21,15 +23,17 @@ static bool is_published(struct shm_table *table, uint64_t own, uint32_t handle)
 static bool is_listed(struct shm_pool *pool, uint64_t own, uint32_t handle)
 {
 	struct shm_block_mem *head = shm_pool_block(pool, (uint32_t)own);
-	struct shm_buffer buffer;
-	struct shm_block_mem *part = shm_pool_block(pool, handle);
+	uint32_t list[SHM_PARTS_MAX], parts;
 
 	if (!head || load_acquire(&head->own) == SHM_FREE ||
-	        own != SHM_OWN_PART(*(volatile uint32_t *)&head->serial, (uint32_t)own) ||
-	        !shm_pool_view(pool, (uint32_t)own, &buffer))
+	        own != SHM_OWN_PART(*(volatile uint32_t *)&head->serial, (uint32_t)own))
 		return false;
-	for (uint32_t i = 0; i < buffer.count; i++)
-		if (buffer.span[i].data == part->data)
+	parts = *(volatile uint32_t *)&head->parts;
+	if (parts > SHM_PARTS_MAX)
+		return false;
+	memcpy(list, head->data, parts * sizeof *list);
+	for (uint32_t i = 0; i < parts; i++)
+		if (list[i] == handle)
 			return true;
 	return false;
 }
@@ -39,12 +43,15 @@ static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reap
 {
 	struct shm_block_mem *block = shm_pool_block(table->pool, handle);
 	uint64_t own = load_acquire(&block->own);
-	bool stray = (SHM_OWN_STATE(own) == SHM_SENT && !is_published(table, own, handle)) ||
-	             (SHM_OWN_STATE(own) == SHM_PART && !is_listed(table->pool, own, handle));
 
-	// The CAS fails if it was claimed meanwhile, so it had been published after all.
-	if (stray && cas_acq_rel(&block->own, &own, SHM_FREE) && SHM_OWN_STATE(own) == SHM_SENT)
+	// A CAS fails if it was claimed meanwhile, so it had been published after all.
+	if (SHM_OWN_STATE(own) == SHM_PART && !is_listed(table->pool, own, handle))
+		(void)cas_acq_rel(&block->own, &own, SHM_FREE);
+	if (SHM_OWN_STATE(own) == SHM_SENT && !is_published(table, own, handle) &&
+	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
+		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in
 		reaped->messages++;
+	}
 }
 
 // Blocks the dead held, anywhere: what it was building, or had received.
@@ -100,7 +107,7 @@ static void release_endpoints(struct shm_table *table, uint32_t slot)
 			uint32_t index = zone * SHM_ENDPOINT_ZONE + i;
 			uint64_t state = load_acquire(&segment->endpoint[index].state);
 
-			shm_endpoint_close(segment, index, SHM_ENDPOINT_GENERATION(state));
+			(void)shm_endpoint_close(segment, index, SHM_ENDPOINT_GENERATION(state));
 		}
 		store_release(word, 0);
 	}

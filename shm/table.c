@@ -255,10 +255,11 @@ static void end_idle(struct shm_table *table, bool wide)
 		struct shm_channel_mem *channel = &table->segment->channel[index];
 		struct shm_ring ring;
 
-		if (load_relaxed(&channel->owner) != SHM_CHANNEL_LIVE ||
-		        load_relaxed(&channel->maker) != 0)
-			continue;
+		// The generation first: if the channel becomes another's afterwards, ending it fails.
 		shm_table_ring(table, index, &ring);
+		if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE ||
+		        load_acquire(&channel->maker) != 0)
+			continue;
 		(void)shm_table_end(table, &ring, false, NULL);
 	}
 }
@@ -446,18 +447,30 @@ enum shm_result shm_table_end(
 	return result;
 }
 
+// Whether the process that made the channel and is to end it, if there is one, uses SLOT or is gone.
+static bool is_orphan(const struct shm_table *table, uint64_t maker, uint32_t slot)
+{
+	uint32_t at = SHM_UID_SLOT(maker);
+
+	if (maker == 0)
+		return false;
+	return at == slot || at >= SHM_PROCESSES ||
+	       load_acquire(&table->segment->processes[at].uid) != maker;
+}
+
 void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped)
 {
 	struct shm_channel_mem *channel = &table->segment->channel[index];
-	uint64_t owner = load_acquire(&channel->owner), maker = load_relaxed(&channel->maker);
-	bool held =
-	        SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
-	bool made = maker != 0 && SHM_UID_SLOT(maker) == slot;
 	struct shm_ring ring;
+	uint64_t owner;
+	bool held, made;
 
+	shm_table_ring(table, index, &ring); // the generation first, as in end_idle()
+	owner = load_acquire(&channel->owner);
+	held = SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
+	made = is_orphan(table, load_acquire(&channel->maker), slot);
 	if (!held && !(made && owner == SHM_CHANNEL_LIVE))
 		return;
-	shm_table_ring(table, index, &ring);
 	// Whoever is named as owner is dead or ourselves: take its place, so that our own death is seen.
 	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
 		return;
@@ -479,5 +492,7 @@ void shm_table_ignore(struct shm_table *table, const struct shm_ring *ring, uint
 {
 	shm_atomic64 *word = &table->segment->channel[ring->id].receivers[slot / 64];
 
-	(void)fetch_and_release(word, ~(1ull << slot % 64));
+	if (load_acquire(&ring->mem->generation) ==
+	        ring->generation) // else it is another's channel now
+		(void)fetch_and_release(word, ~(1ull << slot % 64));
 }

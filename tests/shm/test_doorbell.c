@@ -74,7 +74,7 @@ TEST(no_wake_up_is_lost_between_looking_and_sleeping)
 	while (last < TURNS) {
 		shm_doorbell_drowse(&bell, SHM_ASLEEP_FUTEX);
 		if (atomic_load(&posted) == last)
-			EXPECT_INT(shm_doorbell_wait(&bell, -1), 0);
+			EXPECT_INT(shm_doorbell_wait(&bell, SHM_ASLEEP_FUTEX, -1), 0);
 		else
 			shm_doorbell_awake(&bell);
 		last = atomic_load(&posted);
