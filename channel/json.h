@@ -128,6 +128,9 @@ const struct forebay_value *channel_json_read(
 // Strings
 // ---------------------------------------------------------------------------------------------
 
+// Whether the text stands inside a JSON string as it is, with nothing to escape.
+bool channel_json_is_plain(const char *text, size_t length);
+
 // Octets that LENGTH octets of UTF-8 take inside a JSON string, quotes not counted, as the writer
 // escapes them.
 size_t channel_json_escaped_length(const char *utf8, size_t length);

@@ -56,6 +56,15 @@ static char escape_letter(unsigned char octet)
 	}
 }
 
+bool channel_json_is_plain(const char *text, size_t length)
+{
+	size_t at = plain_length(text, length);
+
+	while (at < length && escape_letter((unsigned char)text[at]) == 0)
+		at++;
+	return at == length;
+}
+
 size_t channel_json_escaped_length(const char *utf8, size_t length)
 {
 	size_t at = plain_length(utf8, length), total = length;
