@@ -57,7 +57,8 @@ struct forebay_message; // a message: being built, or received
 
 // How a layer is made; all are ignored by who attaches to one that exists. Zero means default.
 struct forebay_options {
-	uint64_t size;           // octets of shared memory in all; default 48 MiB, least 4 MiB
+	uint64_t
+	        size; // octets of shared memory in all; default 48 MiB; -EINVAL if the rest doesn't fit
 	uint32_t channels;       // named channels that can exist at a time; default 1024
 	uint32_t reply_channels; // reply channels that can exist at a time; default 65536
 	uint32_t capacity;       // messages a channel holds; default 100
@@ -244,7 +245,7 @@ FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 // Sends a copy of MESSAGE, which stays the caller's, to CHANNEL, waiting at most TIMEOUT
 // milliseconds for room (0: not at all; -1: as long as it takes). FIFO per sender, at most once, to one receiver.
 // Returns 0, FOREBAY_FULL (TIMEOUT 0), FOREBAY_TIMEOUT, FOREBAY_GONE, FOREBAY_TOO_LARGE, FOREBAY_BAD_NAME,
-// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL or -ESTALE; the message is then not sent.
+// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting) or -ESTALE; the message is then not sent.
 // After FOREBAY_FULL, forebay_fd() becomes readable when room may have come.
 // One system call at most, and only when the receiver is asleep.
 FOREBAY_API int forebay_send(
@@ -271,8 +272,8 @@ FOREBAY_API int forebay_receive(
 // A descriptor for event loops: after forebay_receive() with TIMEOUT 0 answered FOREBAY_TIMEOUT, it
 // becomes readable as soon as a message may have arrived. Then call forebay_receive() with TIMEOUT 0
 // until it answers FOREBAY_TIMEOUT again. Don't read from it. It stays valid until forebay_close().
-// Use a time-out of about 100 ms in the loop if a sender might be killed between publishing a message
-// and waking its receiver. Returns the descriptor or a negative errno.
+// Use a time-out of about 100 ms in the loop: a sender might be killed between publishing a message
+// and waking its receiver, or have woken another listener that is dead. Returns the descriptor or a negative errno.
 FOREBAY_API int forebay_fd(struct forebay *layer);
 
 // ---------------------------------------------------------------------------------------------

@@ -264,8 +264,13 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		return fail(-ENOMEM, "out of memory");
 	layer->self.lock = -1;
 	result = open_segment(layer, name, options);
-	if (result == 0)
+	list_add(layer);
+	if (result == 0) {
+		// No fork in between: a child would hold our liveness lock without knowing of it.
+		pthread_mutex_lock(&list_lock);
 		result = join(layer, options->role);
+		pthread_mutex_unlock(&list_lock);
+	}
 	if (result == 0) {
 		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
@@ -273,7 +278,6 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		if (!layer->cache || !layer->reply_zones)
 			result = fail(-ENOMEM, "out of memory");
 	}
-	list_add(layer);
 	if (result < 0) {
 		forebay_close(layer);
 		return result;
@@ -345,17 +349,32 @@ uint32_t channel_capacity(const struct forebay *layer, const char *name)
 // Housekeeping
 // ---------------------------------------------------------------------------------------------
 
+void channel_nudge_slots(struct forebay *layer, uint64_t slots)
+{
+	for (; slots; slots &= slots - 1)
+		for (uint32_t slot = (uint32_t)__builtin_ctzll(slots); slot < SHM_PROCESSES;
+		        slot += 64)
+			if (slot != layer->self.slot &&
+			        load_relaxed(&layer->segment.processes[slot].uid) != 0 &&
+			        shm_doorbell_nudge(&layer->bell, slot))
+				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+}
+
 int forebay_reap(struct forebay *layer)
 {
 	int64_t limit = channel_now() - layer->segment.geometry.expiry;
 	struct shm_reaped reaped = {0};
+	uint64_t expired;
 
 	if (layer->stale)
 		return -ESTALE;
 	shm_reaper_run(&layer->table, &reaped);
+	expired = shm_reaper_expire(&layer->table, limit);
 	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
-	shm_process_count(
-	        &layer->self, FOREBAY_COUNT_EXPIRED, shm_reaper_expire(&layer->table, limit));
+	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, expired);
+	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
+	if (reaped.processes || expired)
+		channel_nudge_slots(layer, UINT64_MAX);
 	return (int)reaped.processes;
 }
 

@@ -139,13 +139,20 @@ struct forebay_message {
 	char *text; // a private copy of the envelope
 	size_t text_size;
 	struct channel_reply *reply;
-	uint64_t generation; // of the reply channel
+	const struct channel_prefix *prefix; // of the reply channel
+	uint64_t generation;                 // of the reply channel
 	int64_t sent_at;
 	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
 };
 
 // Milliseconds, CLOCK_MONOTONIC, as coarse as the kernel's tick.
 int64_t channel_now(void);
+
+// Since SENT_AT, which may be anything: it comes from shared memory.
+static inline int64_t channel_age(int64_t sent_at)
+{
+	return (int64_t)((uint64_t)channel_now() - (uint64_t)sent_at);
+}
 
 // The capacity of channel NAME in this layer.
 uint32_t channel_capacity(const struct forebay *layer, const char *name);
@@ -166,13 +173,20 @@ struct channel_reply *channel_reply_find(
 // Counts a message in, and out again when it is freed (moves the credit).
 void channel_reply_received(struct channel_reply *reply, uint32_t sequence);
 void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation);
-void channel_reply_name(const struct channel_reply *reply, uint64_t generation, char *name);
+void channel_reply_name(
+        const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name);
 // Gives back the credit that dead senders took.
 void channel_reply_heal(struct forebay *layer);
 void channel_reply_fini(struct forebay *layer);
 
+// Has every other process look again, whatever it waits for. SLOTS: those whose slot modulo 64 is in the mask.
+void channel_nudge_slots(struct forebay *layer, uint64_t slots);
+
 // Wakes the receivers of what was sent while corked.
 void channel_ring_all(struct forebay *layer);
+
+// Readies the descriptor for a process that waits for room with its event loop.
+void channel_arm(struct forebay *layer);
 
 // Tells who waits for room in the ring's channel that there is some.
 void channel_room(struct forebay *layer, const struct shm_ring *ring);

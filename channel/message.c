@@ -336,7 +336,8 @@ const char *forebay_message_channel(const struct forebay_message *message)
 	struct forebay_message *mutable = (struct forebay_message *)message;
 
 	if (!message->channel[0] && message->reply)
-		channel_reply_name(message->reply, message->generation, mutable->channel);
+		channel_reply_name(message->prefix, message->reply->index, message->generation,
+		        mutable->channel);
 	return message->channel;
 }
 
@@ -407,7 +408,7 @@ const void *forebay_message_content(struct forebay_message *message, size_t *len
 
 int64_t forebay_message_age(const struct forebay_message *message)
 {
-	return message->received ? channel_now() - message->sent_at : 0;
+	return message->received ? channel_age(message->sent_at) : 0;
 }
 
 // ---------------------------------------------------------------------------------------------

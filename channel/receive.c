@@ -25,19 +25,27 @@ static struct channel_listen *find_listen(struct forebay *layer, const char *nam
 
 // Finds or makes the channel and sets our bit in it. A channel that is ended meanwhile is found to be
 // so by the first poll, which comes back here.
+static enum shm_result look_up(struct forebay *layer, struct channel_listen *listen)
+{
+	if (listen->stream)
+		return shm_table_find(&layer->table, listen->name, &listen->ring);
+	return shm_table_make(&layer->table, listen->name, channel_capacity(layer, listen->name), 0,
+	        &listen->ring);
+}
+
 static int attach(struct forebay *layer, struct channel_listen *listen)
 {
-	enum shm_result result;
+	for (;;) {
+		enum shm_result result = look_up(layer, listen);
 
-	if (listen->stream)
-		result = shm_table_find(&layer->table, listen->name, &listen->ring);
-	else
-		result = shm_table_make(&layer->table, listen->name,
-		        channel_capacity(layer, listen->name), 0, &listen->ring);
-	if (result != SHM_OK)
-		return listen->stream ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
-	shm_table_listen(&layer->table, &listen->ring, layer->self.slot);
-	return 0;
+		if (result == SHM_FULL &&
+		        forebay_reap(layer) > 0) // the dead may be what fills the table
+			result = look_up(layer, listen);
+		if (result != SHM_OK)
+			return listen->stream ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
+		if (shm_table_listen(&layer->table, &listen->ring, layer->self.slot))
+			return 0;
+	}
 }
 
 int forebay_listen(struct forebay *layer, const char *channel)
@@ -106,16 +114,9 @@ int forebay_ignore(struct forebay *layer, const char *channel)
 void channel_room(struct forebay *layer, const struct shm_ring *ring)
 {
 	shm_atomic64 *senders = &layer->segment.channel[ring->id].senders;
-	uint64_t bits;
 
-	if (load_seq_cst(senders) == 0)
-		return;
-	for (bits = exchange_seq_cst(senders, 0); bits; bits &= bits - 1)
-		for (uint32_t slot = (uint32_t)__builtin_ctzll(bits); slot < SHM_PROCESSES;
-		        slot += 64)
-			if (load_relaxed(&layer->segment.processes[slot].uid) != 0 &&
-			        shm_doorbell_nudge(&layer->bell, slot))
-				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+	if (load_seq_cst(senders) != 0)
+		channel_nudge_slots(layer, exchange_seq_cst(senders, 0));
 }
 
 static void drop(struct forebay *layer, uint32_t handle, enum forebay_counter why)
@@ -142,6 +143,7 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	struct channel_reply *reply = NULL;
 	struct channel_message_mem head;
 	struct shm_buffer buffer;
+	bool expired;
 	int64_t sent_at = (int64_t)load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
 
 	if (!shm_pool_view(&layer->pool, handle, &buffer) || buffer.length < sizeof head) {
@@ -161,14 +163,10 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 		}
 		channel_reply_received(reply, head.sequence);
 	}
-	message = channel_now() - sent_at > layer->segment.geometry.expiry
-	                  ? NULL
-	                  : channel_message_take(layer);
+	expired = channel_age(sent_at) > layer->segment.geometry.expiry;
+	message = expired ? NULL : channel_message_take(layer);
 	if (!message) {
-		drop(layer, handle,
-		        channel_now() - sent_at > layer->segment.geometry.expiry
-		                ? FOREBAY_COUNT_EXPIRED
-		                : FOREBAY_COUNT_NO_MEMORY);
+		drop(layer, handle, expired ? FOREBAY_COUNT_EXPIRED : FOREBAY_COUNT_NO_MEMORY);
 		if (reply)
 			channel_reply_freed(layer, reply, head.generation);
 		return NULL;
@@ -181,6 +179,7 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	message->content_length = head.content;
 	message->kind = head.kind;
 	message->reply = reply;
+	message->prefix = reply ? reply->prefix : NULL;
 	message->generation = head.generation;
 	message->sent_at = sent_at;
 	message->channel[0] = '\0';
@@ -213,8 +212,15 @@ static struct forebay_message *ended(struct forebay *layer, uint32_t index)
 
 	shm_table_unlink(&layer->table, &listen->ring);
 	if (!listen->stream) {
-		(void)attach(layer, listen); // if the table is full, the next poll tries again
-		return NULL;
+		enum shm_result result;
+
+		// If the table is full, the next poll tries again. A message may have come before our bit.
+		if (attach(layer, listen) != 0)
+			return NULL;
+		message = receive_from(layer, &listen->ring, false, &result);
+		if (message)
+			strcpy(message->channel, listen->name);
+		return message;
 	}
 	message = channel_message_closed(layer, listen->name);
 	if (message)
@@ -345,6 +351,19 @@ static int receive_blocking(struct forebay *layer, int timeout, struct forebay_m
 	}
 }
 
+static void stay_armed(struct forebay *layer)
+{
+	layer->armed = true;
+	if (was_nudged(layer)) // room has come: let the loop turn at once
+		shm_doorbell_ring_self(&layer->bell);
+}
+
+void channel_arm(struct forebay *layer)
+{
+	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
+	stay_armed(layer);
+}
+
 // Leaves the doorbell armed for the caller's event loop. What arrives now rings it.
 static int arm(struct forebay *layer, struct forebay_message **message)
 {
@@ -356,9 +375,7 @@ static int arm(struct forebay *layer, struct forebay_message **message)
 		layer->fruitless = false;
 		return 0;
 	}
-	layer->armed = true;
-	if (was_nudged(layer)) // room has come: let the loop turn at once
-		shm_doorbell_ring_self(&layer->bell);
+	stay_armed(layer);
 	return FOREBAY_TIMEOUT;
 }
 

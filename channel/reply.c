@@ -13,18 +13,23 @@
 #define ID_INDEX(ID)             ((uint32_t)((ID) >> 40))
 #define ID_GENERATION(ID)        ((ID)&0xffffffffffull)
 
-static int open_inbox(struct forebay *layer)
+static bool make_inbox(struct forebay *layer)
 {
 	char name[FOREBAY_NAME_SIZE];
 
 	snprintf(name, sizeof name, "replies to process %u", layer->self.slot);
-	if (shm_table_make_inbox(&layer->table, name, CHANNEL_INBOX_CAPACITY, &layer->inbox) !=
-	                SHM_OK &&
-	        shm_table_make_inbox(&layer->table, name, 1u << SHM_NARROW_ORDER, &layer->inbox) !=
-	                SHM_OK)
+	return shm_table_make_inbox(&layer->table, name, CHANNEL_INBOX_CAPACITY, &layer->inbox) ==
+	               SHM_OK ||
+	       shm_table_make_inbox(&layer->table, name, 1u << SHM_NARROW_ORDER, &layer->inbox) ==
+	               SHM_OK;
+}
+
+static int open_inbox(struct forebay *layer)
+{
+	// The dead may be what fills the table.
+	if (!make_inbox(layer) && (forebay_reap(layer) <= 0 || !make_inbox(layer)))
 		return FOREBAY_NO_CHANNEL;
 	shm_table_listen(&layer->table, &layer->inbox, layer->self.slot);
-	store_release(&layer->self.mem->inbox, layer->inbox.id + 1);
 	layer->has_inbox = true;
 	return 0;
 }
@@ -39,6 +44,8 @@ static int add_zone(struct forebay *layer)
 	if (!replies)
 		return -ENOMEM;
 	zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
+	if (zone == SHM_HANDLE_NONE && forebay_reap(layer) > 0)
+		zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
 	if (zone == SHM_HANDLE_NONE) {
 		free(replies);
 		return FOREBAY_NO_CHANNEL;
@@ -77,9 +84,10 @@ static int find_prefix(struct forebay *layer, const char *name, const struct cha
 	return 0;
 }
 
-void channel_reply_name(const struct channel_reply *reply, uint64_t generation, char *name)
+void channel_reply_name(
+        const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name)
 {
-	channel_name_make(name, reply->prefix->name, '!', ID_OF(reply->index, generation));
+	channel_name_make(name, prefix->name, '!', ID_OF(index, generation));
 }
 
 int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window, void *owner,
@@ -106,7 +114,7 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
 	reply->seen = reply->held = 0;
 	reply->generation = shm_endpoint_open(&layer->segment, reply->index,
 	        (uint64_t)layer->inbox.generation << 32 | layer->inbox.id, reply->window);
-	channel_reply_name(reply, reply->generation, name);
+	channel_reply_name(known, reply->index, reply->generation, name);
 	return 0;
 }
 
@@ -125,13 +133,6 @@ struct channel_reply *channel_reply_find(struct forebay *layer, uint32_t index, 
 	return reply && generation != 0 && reply->generation == generation ? reply : NULL;
 }
 
-// Tells a sender that waits for room that something has changed. WAITER is its slot + 1, or 0.
-static void nudge(struct forebay *layer, uint32_t waiter)
-{
-	if (waiter && waiter <= SHM_PROCESSES && shm_doorbell_nudge(&layer->bell, waiter - 1))
-		shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
-}
-
 int forebay_reply_close(struct forebay *layer, const char *name)
 {
 	struct channel_reply *reply;
@@ -144,7 +145,8 @@ int forebay_reply_close(struct forebay *layer, const char *name)
 	reply = channel_reply_find(layer, ID_INDEX(id), ID_GENERATION(id));
 	if (!reply)
 		return FOREBAY_GONE;
-	nudge(layer, shm_endpoint_close(&layer->segment, reply->index, reply->generation));
+	channel_nudge_slots(
+	        layer, shm_endpoint_close(&layer->segment, reply->index, reply->generation));
 	reply->generation = 0;
 	reply->owner = NULL;
 	reply->next = layer->free_replies;
@@ -156,7 +158,7 @@ int forebay_reply_close(struct forebay *layer, const char *name)
 static void grant(struct forebay *layer, struct channel_reply *reply, uint32_t limit)
 {
 	reply->limit = limit & SHM_SEQUENCE_MASK;
-	nudge(layer, shm_endpoint_grant(&layer->segment, reply->index, limit));
+	channel_nudge_slots(layer, shm_endpoint_grant(&layer->segment, reply->index, limit));
 }
 
 void channel_reply_received(struct channel_reply *reply, uint32_t sequence)
@@ -224,10 +226,17 @@ void channel_reply_fini(struct forebay *layer)
 // Streams
 // ---------------------------------------------------------------------------------------------
 
+static enum shm_result make_stream(struct forebay *layer, const char *name)
+{
+	struct shm_ring ring;
+
+	return shm_table_make(
+	        &layer->table, name, channel_capacity(layer, name), layer->self.uid, &ring);
+}
+
 int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOREBAY_NAME_SIZE])
 {
 	uint64_t incarnation = layer->self.uid & 0xffffff;
-	struct shm_ring ring;
 
 	if (layer->stale)
 		return -ESTALE;
@@ -235,15 +244,16 @@ int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOR
 		return FOREBAY_BAD_NAME;
 	channel_name_make(name, prefix, '?',
 	        (uint64_t)layer->self.slot << 56 | incarnation << 32 | (uint32_t)++layer->streams);
-	if (shm_table_make(&layer->table, name, channel_capacity(layer, name), layer->self.uid,
-	            &ring) != SHM_OK)
+	if (make_stream(layer, name) != SHM_OK &&
+	        (forebay_reap(layer) <= 0 || make_stream(layer, name) != SHM_OK))
 		return FOREBAY_NO_CHANNEL;
 	return 0;
 }
 
 int forebay_stream_close(struct forebay *layer, const char *name)
 {
-	uint64_t id, dropped = 0;
+	struct shm_channel_mem *channel;
+	uint64_t id, dropped = 0, waiting;
 	struct shm_ring ring;
 
 	if (layer->stale)
@@ -252,14 +262,15 @@ int forebay_stream_close(struct forebay *layer, const char *name)
 		return FOREBAY_BAD_NAME;
 	if (shm_table_find(&layer->table, name, &ring) != SHM_OK)
 		return FOREBAY_GONE;
+	channel = &layer->segment.channel[ring.id];
+	if (load_acquire(&channel->maker) != layer->self.uid)
+		return FOREBAY_BAD_NAME;
+	// Who listens or waits for room learns of the end now; afterwards the channel may be another's.
+	waiting = load_seq_cst(&channel->senders);
+	for (int i = 0; i < SHM_WAITER_WORDS; i++)
+		waiting |= load_seq_cst(&channel->receivers[i]);
 	(void)shm_table_end(&layer->table, &ring, true, &dropped);
 	shm_process_count(&layer->self, FOREBAY_COUNT_GONE, dropped);
-	// A listener that sleeps learns of it now.
-	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
-		shm_atomic64 *bits = &layer->segment.channel[ring.id].receivers[slot / 64];
-
-		if (load_relaxed(bits) >> slot % 64 & 1)
-			(void)shm_doorbell_wake(&layer->bell, slot);
-	}
+	channel_nudge_slots(layer, waiting);
 	return 0;
 }

@@ -7,7 +7,8 @@
 #include "channel/name.h"
 #include "channel/utf8.h"
 
-#define ASK_AGAIN 10 // ms
+#define ASK_AGAIN  10 // ms
+#define REAP_TRIES 10 // naps in vain, a second at most
 
 // A message ready to be copied into shared memory.
 struct outgoing {
@@ -110,11 +111,7 @@ static void ask_for_memory(struct forebay *layer)
 	if (now < layer->asked + ASK_AGAIN)
 		return;
 	layer->asked = now;
-	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
-		if (slot != layer->self.slot &&
-		        load_relaxed(&layer->segment.processes[slot].uid) != 0 &&
-		        shm_doorbell_nudge(&layer->bell, slot))
-			shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
+	channel_nudge_slots(layer, UINT64_MAX);
 }
 
 // Copies the message into blocks of its own, HELD. False if none are free.
@@ -226,6 +223,14 @@ static uint32_t cache_index(const char *name)
 }
 
 // The ring of a plain channel, made if need be; of a stream only if it exists.
+static enum shm_result look_up(
+        struct forebay *layer, const char *name, enum channel_kind kind, struct shm_ring *ring)
+{
+	if (kind == CHANNEL_STREAM)
+		return shm_table_find(&layer->table, name, ring);
+	return shm_table_make(&layer->table, name, channel_capacity(layer, name), 0, ring);
+}
+
 static int find_ring(struct forebay *layer, const char *name, enum channel_kind kind,
         struct channel_cached **out)
 {
@@ -236,11 +241,9 @@ static int find_ring(struct forebay *layer, const char *name, enum channel_kind 
 	if (strcmp(cached->name, name) == 0)
 		return 0;
 	cached->name[0] = '\0';
-	if (kind == CHANNEL_STREAM)
-		result = shm_table_find(&layer->table, name, &cached->ring);
-	else
-		result = shm_table_make(
-		        &layer->table, name, channel_capacity(layer, name), 0, &cached->ring);
+	result = look_up(layer, name, kind, &cached->ring);
+	if (result == SHM_FULL && forebay_reap(layer) > 0) // the dead may be what fills the table
+		result = look_up(layer, name, kind, &cached->ring);
 	if (result != SHM_OK)
 		return kind == CHANNEL_STREAM ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
 	strcpy(cached->name, name);
@@ -296,13 +299,6 @@ static int send_ring(
 // The reply channel
 // ---------------------------------------------------------------------------------------------
 
-static int outcome_of(enum shm_result result)
-{
-	return result == SHM_FULL     ? FOREBAY_FULL
-	       : result == SHM_CLOSED ? FOREBAY_GONE
-	                              : FOREBAY_BAD_NAME;
-}
-
 // The inbox that the endpoint's owner receives from.
 static bool find_inbox(struct forebay *layer, uint32_t index, struct shm_ring *ring)
 {
@@ -314,26 +310,20 @@ static bool find_inbox(struct forebay *layer, uint32_t index, struct shm_ring *r
 	return true;
 }
 
-static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgoing)
+static enum shm_result try_reply(
+        struct forebay *layer, uint32_t index, uint64_t generation, struct outgoing *outgoing)
 {
-	uint32_t index = (uint32_t)(id >> 40);
-	uint64_t generation = id & 0xffffffffff;
 	enum shm_result result = shm_endpoint_look(&layer->segment, index, generation);
 	struct shm_block_mem *block;
 	struct shm_buffer buffer;
 	struct shm_ring inbox;
 
-	if (result == SHM_FULL) {
-		// Once more after saying that we wait: room that came in between isn't missed.
-		shm_endpoint_wait(&layer->segment, index, layer->self.slot);
-		result = shm_endpoint_look(&layer->segment, index, generation);
-	}
 	if (result != SHM_OK)
-		return outcome_of(result);
+		return result;
 	outgoing->head.endpoint = index;
 	outgoing->head.generation = generation;
 	if (!store(layer, outgoing, &buffer, &block))
-		return FOREBAY_NO_MEMORY;
+		return SHM_EMPTY;
 	result = shm_endpoint_take(&layer->segment, index, generation, &outgoing->head.sequence);
 	if (result == SHM_OK) {
 		append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
@@ -342,14 +332,39 @@ static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgo
 		                 : SHM_CLOSED;
 		if (result == SHM_OK) {
 			wake_receiver(layer, &inbox);
-			return 0;
+			return SHM_OK;
 		}
 		shm_endpoint_untake(&layer->segment, index, generation, outgoing->head.sequence);
-		if (result == SHM_FULL)
+		if (result == SHM_FULL && outgoing->waits)
 			announce(layer, &inbox);
 	}
 	shm_pool_free(&layer->pool, buffer.handle);
-	return outcome_of(result);
+	return result;
+}
+
+static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgoing)
+{
+	uint32_t index = (uint32_t)(id >> 40);
+	uint64_t generation = id & 0xffffffffff;
+	enum shm_result result = try_reply(layer, index, generation, outgoing);
+
+	if (result == SHM_FULL && outgoing->waits) {
+		// Once more after saying that we wait: room that came in between isn't missed.
+		shm_endpoint_wait(&layer->segment, index, layer->self.slot);
+		result = try_reply(layer, index, generation, outgoing);
+	}
+	switch (result) {
+	case SHM_OK:
+		return 0;
+	case SHM_FULL:
+		return FOREBAY_FULL;
+	case SHM_CLOSED:
+		return FOREBAY_GONE;
+	case SHM_EMPTY:
+		return FOREBAY_NO_MEMORY;
+	default:
+		return FOREBAY_BAD_NAME;
+	}
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -393,13 +408,16 @@ static int send_waiting(struct forebay *layer, const char *channel, enum channel
         uint64_t id, struct outgoing *outgoing, int timeout)
 {
 	int64_t deadline = timeout < 0 ? -1 : channel_now() + timeout;
-	int result = FOREBAY_FULL;
+	int result = FOREBAY_FULL, tries = 0;
 
 	while (result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY) {
 		int slept = channel_sleep(layer, deadline, NULL, NULL);
 
 		if (slept < 0)
 			return slept;
+		// Nobody may be left who could make room.
+		if (++tries % REAP_TRIES == 0)
+			(void)forebay_reap(layer);
 		result = try_send(layer, channel, kind, id, outgoing);
 		if (slept == FOREBAY_TIMEOUT && result == FOREBAY_FULL)
 			return FOREBAY_TIMEOUT;
@@ -426,6 +444,10 @@ int forebay_send(
 		result = try_send(layer, channel, kind, id, &outgoing);
 	if (timeout != 0 && (result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY))
 		result = send_waiting(layer, channel, kind, id, &outgoing, timeout);
+	else if (result == FOREBAY_FULL && layer->bell.fifo >= 0)
+		channel_arm(layer);
+	if (result == FOREBAY_FULL)
+		channel_ring_all(layer);
 	count(layer, result);
 	return result;
 }

@@ -335,6 +335,8 @@ static int add_events(struct worker *worker)
 	if (!result)
 		result = add_event(worker->tick_event, &period);
 	for (size_t i = 0; !result && i < sizeof(signals) / sizeof(signals[0]); i++) {
+		// What libevent restores when the loop has ended: a second signal must not kill us on the way out.
+		signal(signals[i], SIG_IGN);
 		worker->signal_events[i] =
 		        evsignal_new(worker->base, signals[i], on_signal, worker);
 		result = add_event(worker->signal_events[i], NULL);

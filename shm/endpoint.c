@@ -50,7 +50,7 @@ void shm_endpoint_untake(
 
 void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slot)
 {
-	(void)exchange_seq_cst(&segment->endpoint[index].waiter, slot + 1);
+	(void)fetch_or_seq_cst(&segment->endpoint[index].waiters, 1ull << slot % 64);
 }
 
 uint64_t shm_endpoint_open(
@@ -62,12 +62,12 @@ uint64_t shm_endpoint_open(
 	generation = ((generation | 1) + (generation & 1) * 2) & GENERATION_MASK;
 	store_relaxed(&endpoint->ring, ring);
 	store_relaxed(&endpoint->limit, window & SHM_SEQUENCE_MASK);
-	store_relaxed(&endpoint->waiter, 0);
+	store_relaxed(&endpoint->waiters, 0);
 	store_release(&endpoint->state, STATE(generation, 0));
 	return generation;
 }
 
-uint32_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation)
+uint64_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 	uint64_t state = load_relaxed(&endpoint->state);
@@ -77,18 +77,18 @@ uint32_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_
 		if (cas_acq_rel(
 		            &endpoint->state, &state, STATE((generation + 1) & GENERATION_MASK, 0)))
 			break;
-	return load_seq_cst(&endpoint->waiter) ? exchange_seq_cst(&endpoint->waiter, 0) : 0;
+	return load_seq_cst(&endpoint->waiters) ? exchange_seq_cst(&endpoint->waiters, 0) : 0;
 }
 
-uint32_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit)
+uint64_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 
 	// seq_cst, then look for a waiter: pairs with a sender that says it waits, then looks again.
 	(void)exchange_seq_cst(&endpoint->limit, limit & SHM_SEQUENCE_MASK);
-	if (load_seq_cst(&endpoint->waiter) == 0)
+	if (load_seq_cst(&endpoint->waiters) == 0)
 		return 0;
-	return exchange_seq_cst(&endpoint->waiter, 0);
+	return exchange_seq_cst(&endpoint->waiters, 0);
 }
 
 uint32_t shm_endpoint_next(const struct shm_segment *segment, uint32_t index)

@@ -23,10 +23,10 @@
 
 struct shm_endpoint_mem {
 	shm_atomic64 state;
-	shm_atomic64 ring;   // of the owner's inbox: generation:32 | index:32
-	shm_atomic32 limit;  // first sequence number that may not be sent
-	shm_atomic32 waiter; // slot + 1 of a sender that waits for room
-	uint64_t spare;
+	shm_atomic64 ring;  // of the owner's inbox: generation:32 | index:32
+	shm_atomic32 limit; // first sequence number that may not be sent
+	uint32_t spare;
+	shm_atomic64 waiters; // slots modulo 64 of senders that wait for room
 };
 
 _Static_assert(sizeof(struct shm_endpoint_mem) == 32, "pinned by the layout version");
@@ -56,13 +56,13 @@ void shm_endpoint_untake(
 void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slot);
 
 // The owner's side. open() returns the new generation; INDEX is in a zone the caller owns. close() returns
-// the slot + 1 of a sender to nudge, or 0.
+// the slots (modulo 64, as bits) of senders to nudge.
 uint64_t shm_endpoint_open(
         struct shm_segment *segment, uint32_t index, uint64_t ring, uint32_t window);
-uint32_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation);
+uint64_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation);
 
-// Moves the limit. Returns the slot + 1 of the sender to nudge, or 0.
-uint32_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit);
+// Moves the limit. Returns the senders to nudge, as close() does.
+uint64_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit);
 
 // The sequence number the next sender will get.
 uint32_t shm_endpoint_next(const struct shm_segment *segment, uint32_t index);

@@ -72,7 +72,6 @@ int shm_process_join(struct shm_process *self, struct shm_segment *segment, cons
 	self->mem->role[SHM_ROLE_SIZE - 1] = '\0';
 	store_relaxed(&self->mem->nudged, 0);
 	store_relaxed(&self->mem->sleeping, SHM_AWAKE);
-	store_relaxed(&self->mem->inbox, 0);
 	store_release(&self->mem->uid, self->uid);
 	return 0;
 }

@@ -36,7 +36,7 @@ struct shm_process_mem {
 	_Alignas(SHM_LINE_PAIR) shm_atomic64 uid; // 0: nobody
 	shm_atomic64 incarnation;                 // of the last uid; only ever grows
 	shm_atomic32 pid;                         // for people, never for decisions
-	shm_atomic32 inbox;                       // index + 1 of the channel for its reply channels
+	uint32_t spare;
 	char role[SHM_ROLE_SIZE];
 
 	// Kept over all incarnations, so a sum over the slots is exact whoever dies.

@@ -45,7 +45,7 @@ static bool is_waiting(
 {
 	struct shm_block_mem *block = shm_pool_block(pool, SLOT_HANDLE(word));
 
-	return block && load_acquire(&block->own) == SHM_OWN_SENT(ring->id, pos);
+	return block && load_seq_cst(&block->own) == SHM_OWN_SENT(ring->id, pos);
 }
 
 // Steps from POS over everything claimed, up to LIMIT or the first position that isn't published.
@@ -86,7 +86,7 @@ static bool is_full(struct shm_ring *ring, const struct shm_pool *pool, uint64_t
 enum shm_result shm_ring_push(
         struct shm_ring *ring, struct shm_pool *pool, uint32_t handle, struct shm_block_mem *block)
 {
-	uint64_t pos = load_relaxed(&ring->mem->tail);
+	uint64_t pos = load_acquire(&ring->mem->tail);
 	enum shm_result result = SHM_CORRUPT;
 
 	for (uint32_t left = walk_limit(ring); left > 0; left--) {
@@ -103,7 +103,7 @@ enum shm_result shm_ring_push(
 			continue;
 		}
 		if (SLOT_CYCLE(word) + 1 != cycle) { // the hint was a lap or more behind
-			uint64_t tail = load_relaxed(&ring->mem->tail);
+			uint64_t tail = load_acquire(&ring->mem->tail);
 
 			pos = (int64_t)(tail - pos) > 0
 			              ? tail
@@ -122,7 +122,7 @@ enum shm_result shm_ring_push(
 		// its zone frees it. Release: the message before its publication, for the claimer's acquire.
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
-			store_relaxed(&ring->mem->tail, pos + 1);
+			store_release(&ring->mem->tail, pos + 1);
 			return SHM_OK;
 		}
 	}
@@ -157,8 +157,9 @@ enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint3
 		if (SLOT_HANDLE(word) == mark_of(ring))
 			return SHM_CLOSED;
 		block = shm_pool_block(pool, SLOT_HANDLE(word));
-		// Acquire: the message as its sender wrote it. Death after this line: a block HELD by us.
-		if (block && cas_acquire(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
+		// The message as its sender wrote it; and before we look for senders that wait for room.
+		// Death after this line: a block HELD by us.
+		if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
 			store_release(&ring->mem->head, pos + 1);
 			*handle = SLOT_HANDLE(word);
 			return SHM_OK;

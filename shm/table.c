@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define RESTARTS 1000 // of one look-up, because others changed the list under it
+
 // A link word; see table.h.
 #define LINK_MARK             1ull
 #define LINK_GENERATION(LINK) ((uint32_t)((LINK) >> 32))
@@ -191,7 +193,7 @@ enum shm_result shm_table_find(struct shm_table *table, const char *name, struct
 	uint64_t head;
 
 	// Every new start means that another process made progress; a damaged list must end too.
-	for (uint32_t left = table->segment->channels + 64; left > 0; left--) {
+	for (uint32_t left = RESTARTS; left > 0; left--) {
 		int found = walk(table, name, hash, &index, &generation, &head);
 
 		if (found == 0)
@@ -301,7 +303,7 @@ enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32
 	enum shm_result result = SHM_FULL;
 	bool prepared = false;
 
-	for (uint32_t left = table->segment->channels + 64; left > 0; left--) {
+	for (uint32_t left = RESTARTS; left > 0; left--) {
 		uint64_t head;
 		int found = walk(table, name, hash, &index, &generation, &head);
 
@@ -320,7 +322,6 @@ enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32
 		}
 		fill_ring(table, mine, load_relaxed(&table->segment->channel[mine].ring.generation),
 		        ring);
-		store_release(&ring->mem->generation, ring->generation);
 		store_release(&table->segment->channel[mine].link, link_as(head, ring->generation));
 		// Death before this line: HELD and not in the table. After it: HELD and in the table.
 		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {
@@ -356,7 +357,7 @@ static bool is_linked(struct shm_table *table, uint32_t index, uint32_t generati
 	shm_atomic64 *bucket =
 	        &table->segment->buckets[load_relaxed(&wanted->hash) & table->segment->bucket_mask];
 
-	for (uint32_t tries = table->segment->channels + 64; tries > 0; tries--) {
+	for (uint32_t tries = RESTARTS; tries > 0; tries--) {
 		struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
 		uint32_t left = table->segment->channels + 1;
 
@@ -389,12 +390,13 @@ void shm_table_unlink(struct shm_table *table, struct shm_ring *ring)
 	(void)is_linked(table, ring->id, ring->generation);
 }
 
-// Receives and frees everything that waits.
+// Receives and frees what waits, at most a lap.
 static void drain(struct shm_table *table, struct shm_ring *ring, uint64_t *dropped)
 {
 	uint32_t handle;
 
-	while (shm_ring_pop(ring, table->pool, &handle) == SHM_OK) {
+	for (uint32_t left = 1u << ring->order;
+	        left > 0 && shm_ring_pop(ring, table->pool, &handle) == SHM_OK; left--) {
 		shm_pool_free(table->pool, handle);
 		if (dropped)
 			++*dropped;
@@ -417,8 +419,7 @@ static enum shm_result seal(
 {
 	enum shm_result result;
 
-	// A producer may slip in between the drain and the seal, but not for ever: capacity bounds it
-	// only per drain, so give a bounded number of rounds before giving up.
+	// A producer may slip in between the drain and the seal each time: then we give up some day.
 	for (int round = 0; round < 1000; round++) {
 		result = shm_ring_seal(ring, table->pool);
 		if (result != SHM_FULL || !force)
@@ -481,11 +482,17 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 		store_release(&channel->owner, SHM_CHANNEL_LIVE);
 }
 
-void shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)
+bool shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)
 {
 	shm_atomic64 *word = &table->segment->channel[ring->id].receivers[slot / 64];
+	uint64_t bit = 1ull << slot % 64, before = fetch_or_seq_cst(word, bit);
 
-	(void)fetch_or_seq_cst(word, 1ull << slot % 64);
+	if (load_acquire(&ring->mem->generation) == ring->generation)
+		return true;
+	// It has become another's channel meanwhile; only we ever set this bit.
+	if (!(before & bit))
+		(void)fetch_and_release(word, ~bit);
+	return false;
 }
 
 void shm_table_ignore(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)

@@ -90,6 +90,6 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 // Copies the name of channel INDEX, as it is at this moment, NUL-terminated whatever is there.
 void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM_NAME_SIZE]);
 
-// Registers (removes) a process as listener of the ring's channel.
-void shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);
+// Registers (removes) a process as listener of the ring's channel. False if that has ended.
+bool shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);
 void shm_table_ignore(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);

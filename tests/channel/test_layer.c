@@ -508,3 +508,178 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 	forebay_close(other);
 	discard(layer);
 }
+
+// ---------------------------------------------------------------------------------------------
+// Who is woken
+// ---------------------------------------------------------------------------------------------
+
+TEST(the_descriptor_tells_of_room_even_if_nothing_was_ever_received)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.capacity = 1}),
+	               *sender = attach(NULL);
+	char name[FOREBAY_NAME_SIZE];
+	int fd = forebay_fd(sender);
+
+	forebay_listen(layer, "x");
+	EXPECT_INT(send_number(sender, "x", 1), 0);
+	EXPECT_INT(send_number(sender, "x", 2), FOREBAY_FULL);
+	EXPECT(!readable(fd));
+	EXPECT_INT(receive_number(layer), 1);
+	EXPECT(readable(fd));
+	EXPECT_INT(receive_number(sender), -1); // leaves it readable: the caller is to try again
+	EXPECT_INT(receive_number(sender), -1);
+	EXPECT(!readable(fd));
+	// A reply channel that ends is news for who waits for room in it, too.
+	EXPECT_INT(forebay_reply_open(layer, "r", 1, NULL, name), 0);
+	EXPECT_INT(send_number(sender, name, 1), 0);
+	EXPECT_INT(send_number(sender, name, 2), FOREBAY_FULL);
+	EXPECT(!readable(fd));
+	EXPECT_INT(forebay_reply_close(layer, name), 0);
+	EXPECT(readable(fd));
+	EXPECT_INT(send_number(sender, name, 2), FOREBAY_GONE);
+	forebay_close(sender);
+	discard(layer);
+}
+
+TEST(a_send_that_sleeps_does_not_silence_the_descriptor)
+{
+	struct forebay *layer = attach(NULL), *other = attach(NULL);
+	struct forebay_message *message, *out = forebay_message_new(layer);
+	char name[FOREBAY_NAME_SIZE];
+	int fd = forebay_fd(layer);
+
+	forebay_listen(layer, "x");
+	EXPECT_INT(forebay_reply_open(other, "r", 1, NULL, name), 0);
+	EXPECT_INT(forebay_send(layer, name, out, 0), 0);
+	EXPECT_INT(forebay_receive(layer, 0, &message), FOREBAY_TIMEOUT);
+	EXPECT_INT(forebay_send(layer, name, out, 5), FOREBAY_TIMEOUT);
+	EXPECT_INT(send_number(other, "x", 1), 0);
+	EXPECT(readable(fd));
+	EXPECT_INT(receive_number(layer), 1);
+	forebay_message_free(out);
+	forebay_close(other);
+	discard(layer);
+}
+
+// Forks a process that listens to "x", says so, and does WORK.
+static pid_t fork_listener(void (*work)(struct forebay *layer))
+{
+	int tube[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(tube) < 0)
+		return -1;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		struct forebay *mine = attach(NULL);
+
+		forebay_listen(mine, "x");
+		(void)!write(tube[1], "", 1);
+		work(mine);
+		_exit(0);
+	}
+	(void)!read(tube[0], &byte, 1);
+	close(tube[0]);
+	close(tube[1]);
+	return pid;
+}
+
+static void sleep_in_receive(struct forebay *layer)
+{
+	struct forebay_message *message;
+
+	(void)forebay_receive(layer, 60000, &message);
+	pause();
+}
+
+static bool is_asleep(pid_t pid)
+{
+	char path[64], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	(void)!fscanf(file, "%*d (%*[^)]) %c", &state);
+	fclose(file);
+	return state == 'S';
+}
+
+TEST(a_wake_up_is_not_spent_on_a_dead_listener)
+{
+	struct forebay *layer = attach(NULL);
+	struct forebay *living;
+	struct forebay_message *message;
+	pid_t pid = fork_listener(sleep_in_receive); // it has the lower slot, so it is woken first
+	int fd;
+
+	EXPECT(pid > 0);
+	while (!is_asleep(pid))
+		usleep(1000);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	living = attach(NULL);
+	fd = forebay_fd(living);
+	forebay_listen(living, "x");
+	EXPECT_INT(forebay_receive(living, 0, &message), FOREBAY_TIMEOUT);
+	EXPECT_INT(send_number(layer, "x", 1), 0);
+	EXPECT(readable(fd));
+	forebay_close(living);
+	discard(layer);
+}
+
+static char full_name[FOREBAY_NAME_SIZE];
+
+static void sleep_in_send(struct forebay *layer)
+{
+	struct forebay_message *message = forebay_message_new(layer);
+
+	for (;;)
+		(void)forebay_send(layer, full_name, message, 60000);
+}
+
+TEST(a_wake_up_is_not_spent_on_a_listener_that_waits_to_send)
+{
+	struct forebay *layer = attach(NULL), *living;
+	struct forebay_message *message;
+	pid_t pid;
+	int fd;
+
+	EXPECT_INT(forebay_reply_open(layer, "r", 1, NULL, full_name), 0);
+	pid = fork_listener(sleep_in_send);
+	EXPECT(pid > 0);
+	living = attach(NULL);
+	fd = forebay_fd(living);
+	forebay_listen(living, "x");
+	EXPECT_INT(forebay_receive(living, 0, &message), FOREBAY_TIMEOUT);
+	for (int i = 0; i < 100; i++) {
+		EXPECT_INT(send_number(layer, "x", i), 0);
+		EXPECT(readable(fd));
+		EXPECT_INT(receive_number(living), i);
+		EXPECT_INT(receive_number(living), -1);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	forebay_close(living);
+	discard(layer);
+}
+
+TEST(what_the_content_is_must_be_said)
+{
+	struct forebay *layer = attach(NULL);
+	struct forebay_message *out = forebay_message_new(layer);
+
+	forebay_set_content(out, "x", 1, FOREBAY_NO_CONTENT);
+	EXPECT_INT(forebay_send(layer, "x", out, 0), FOREBAY_BAD_MESSAGE);
+	forebay_set_content(out, "x", 1, FOREBAY_BODY);
+	EXPECT_INT(forebay_send(layer, "x", out, 0), FOREBAY_BAD_MESSAGE);
+	forebay_set_content(out, "x", 1, FOREBAY_TEXT | FOREBAY_BINARY);
+	EXPECT_INT(forebay_send(layer, "x", out, 0), FOREBAY_BAD_MESSAGE);
+	forebay_set_content(out, "x", 1, FOREBAY_TEXT | FOREBAY_BODY);
+	EXPECT_INT(forebay_send(layer, "x", out, 0), 0);
+	forebay_message_free(out);
+	discard(layer);
+}

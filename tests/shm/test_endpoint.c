@@ -18,7 +18,7 @@ TEST(a_sender_may_take_its_window_and_no_more)
 	EXPECT_INT(shm_endpoint_look(&a.segment, 5, generation), SHM_FULL);
 	EXPECT_INT(shm_endpoint_take(&a.segment, 5, generation, &sequence), SHM_FULL);
 	shm_endpoint_wait(&a.segment, 5, 7);
-	EXPECT_INT(shm_endpoint_grant(&a.segment, 5, 4), 8);
+	EXPECT_INT(shm_endpoint_grant(&a.segment, 5, 4), 1 << 7);
 	EXPECT_INT(shm_endpoint_grant(&a.segment, 5, 4), 0);
 	EXPECT_INT(shm_endpoint_take(&a.segment, 5, generation, &sequence), SHM_OK);
 	shm_endpoint_untake(&a.segment, 5, generation, sequence);
