@@ -29,6 +29,11 @@
 #define ACCEPT_BUDGET  8  // connections in one turn, so that other workers get theirs
 #define SECOND         (1000 / TIMER_TICK)
 
+// What the master tells us with; see worker.h.
+static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+
+#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
+
 // One listening socket, as this worker accepts from it.
 struct acceptor {
 	struct worker *worker;
@@ -40,7 +45,7 @@ struct acceptor {
 struct worker {
 	const struct worker_setup *setup;
 	struct event_base *base;
-	struct event *layer_event, *tick_event, *signal_events[4];
+	struct event *layer_event, *tick_event, *signal_events[SIGNALS];
 	struct forebay *layer;
 	struct timer_wheel wheel;
 	struct timer deadline; // of a graceful stop
@@ -323,7 +328,6 @@ static int add_event(struct event *event, const struct timeval *period)
 
 static int add_events(struct worker *worker)
 {
-	static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 	const struct timeval period = {.tv_usec = TIMER_TICK * 1000};
 	int fd = forebay_fd(worker->layer), result;
 
@@ -334,9 +338,7 @@ static int add_events(struct worker *worker)
 	result = add_event(worker->layer_event, NULL);
 	if (!result)
 		result = add_event(worker->tick_event, &period);
-	for (size_t i = 0; !result && i < sizeof(signals) / sizeof(signals[0]); i++) {
-		// What libevent restores when the loop has ended: a second signal must not kill us on the way out.
-		signal(signals[i], SIG_IGN);
+	for (size_t i = 0; !result && i < SIGNALS; i++) {
 		worker->signal_events[i] =
 		        evsignal_new(worker->base, signals[i], on_signal, worker);
 		result = add_event(worker->signal_events[i], NULL);
@@ -396,6 +398,17 @@ static void stop(struct worker *worker)
 	forebay_close(worker->layer);
 }
 
+// Signals that come before the loop runs wait for it, and those that come after it don't matter.
+static void hold_signals(bool hold)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < SIGNALS; i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 int worker_main(const struct worker_setup *setup)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -406,11 +419,15 @@ int worker_main(const struct worker_setup *setup)
 	worker->setup = setup;
 	worker->spare_fd = -1;
 	signal(SIGPIPE, SIG_IGN);
+	hold_signals(true);
 	result = start(worker);
-	if (result)
+	if (result) {
 		log_error("cannot start: %s", forebay_strerror(result));
-	else
+	} else {
+		hold_signals(false);
 		run(worker);
+		hold_signals(true);
+	}
 	stop(worker);
 	free(worker);
 	return result ? EXIT_FAILURE : EXIT_SUCCESS;
