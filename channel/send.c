@@ -87,6 +87,10 @@ static uint32_t append(
 	uint32_t start = 0;
 	const char *from = data;
 
+	if (buffer->count == 1) { // nearly always
+		memcpy(buffer->span[0].data + offset, data, length);
+		return offset + (uint32_t)length;
+	}
 	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
 		uint32_t end = start + buffer->span[i].length;
 

@@ -43,13 +43,6 @@ void shm_pool_fini(struct shm_pool *pool)
 	}
 }
 
-static struct shm_block_mem *block_at(const struct shm_pool *pool, int class, uint32_t index)
-{
-	char *base = pool->segment->blocks[class];
-
-	return (struct shm_block_mem *)(base + (uint64_t)index * shm_class_size(class));
-}
-
 static int class_of(const struct shm_pool *pool, uint32_t handle)
 {
 	int class = 0;
@@ -57,13 +50,6 @@ static int class_of(const struct shm_pool *pool, uint32_t handle)
 	while (class < SHM_CLASSES && handle >= pool->first[class + 1])
 		class ++;
 	return class;
-}
-
-struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, uint32_t handle)
-{
-	int class = class_of(pool, handle);
-
-	return class < SHM_CLASSES ? block_at(pool, class, handle - pool->first[class]) : NULL;
 }
 
 // Takes one more zone of the class, if one is unowned. Acquire: pairs with the release of its last owner.
@@ -101,7 +87,7 @@ static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *
 			class->at_zone = class->at_block = 0;
 		for (uint32_t left = class->owned * per_zone; left > 0; left--) {
 			uint32_t index = class->zones[class->at_zone] * per_zone + class->at_block;
-			struct shm_block_mem *block = block_at(pool, i, index);
+			struct shm_block_mem *block = shm_pool_block_at(pool, i, index);
 
 			if (++class->at_block == per_zone) {
 				class->at_block = 0;
@@ -270,6 +256,6 @@ uint32_t shm_pool_used(const struct shm_pool *pool, int class)
 	uint32_t used = 0;
 
 	for (uint32_t i = 0; i < pool->segment->geometry.blocks[class]; i++)
-		used += load_relaxed(&block_at(pool, class, i)->own) != SHM_FREE;
+		used += load_relaxed(&shm_pool_block_at(pool, class, i)->own) != SHM_FREE;
 	return used;
 }

@@ -96,8 +96,23 @@ bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *bu
 // Frees a message that the caller HOLDs, extents first. Wait-free, safe on malformed ones.
 void shm_pool_free(struct shm_pool *pool, uint32_t handle);
 
-// The block HANDLE, or NULL if there is no such block.
-struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, uint32_t handle);
+// The block INDEX of CLASS, which is known to exist.
+static inline struct shm_block_mem *shm_pool_block_at(
+        const struct shm_pool *pool, int class, uint32_t index)
+{
+	char *base = pool->segment->blocks[class];
+
+	return (struct shm_block_mem *)(base + ((size_t)index << shm_class_order(class)));
+}
+
+// The block HANDLE, or NULL if there is no such block. Called for every handle met in a ring.
+static inline struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, uint32_t handle)
+{
+	for (int class = 0; class < SHM_CLASSES; class ++)
+		if (handle < pool->first[class + 1])
+			return shm_pool_block_at(pool, class, handle - pool->first[class]);
+	return NULL;
+}
 
 // Gives back zones that this process doesn't need while it sleeps: all but one of each class.
 void shm_pool_trim(struct shm_pool *pool);

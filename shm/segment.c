@@ -33,19 +33,6 @@ struct shm_header {
 
 _Static_assert(sizeof(struct shm_header) <= PAGE, "the header is one page");
 
-static const uint32_t class_size[SHM_CLASSES] = {512, 4096, 65536};
-static const uint32_t class_zone[SHM_CLASSES] = {64, 64, 8};
-
-uint32_t shm_class_size(int class)
-{
-	return class_size[class];
-}
-
-uint32_t shm_class_zone(int class)
-{
-	return class_zone[class];
-}
-
 // Another compiler's or version's idea of the structs is refused by this number.
 static uint32_t hash_of_sizes(void)
 {
@@ -77,7 +64,7 @@ static uint32_t zone_count(const struct shm_geometry *geometry)
 	uint32_t zones = 0;
 
 	for (int class = 0; class < SHM_CLASSES; class ++)
-		zones += geometry->blocks[class] / class_zone[class];
+		zones += geometry->blocks[class] / shm_class_zone(class);
 	return zones;
 }
 
@@ -90,9 +77,9 @@ static bool geometry_valid(const struct shm_geometry *geometry)
 	        geometry->endpoints % SHM_ENDPOINT_ZONE)
 		return false;
 	for (int class = 0; class < SHM_CLASSES; class ++)
-		if (geometry->blocks[class] < class_zone[class] ||
+		if (geometry->blocks[class] < shm_class_zone(class) ||
 		        geometry->blocks[class] > 1u << 28 ||
-		        geometry->blocks[class] % class_zone[class])
+		        geometry->blocks[class] % shm_class_zone(class))
 			return false;
 	return geometry->expiry >= 1;
 }
@@ -132,7 +119,7 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 #undef REGION
 	for (int class = 0; class < SHM_CLASSES; class ++) {
 		uint64_t at =
-		        reserve(&offset, (uint64_t)geometry->blocks[class] * class_size[class]);
+		        reserve(&offset, (uint64_t)geometry->blocks[class] * shm_class_size(class));
 
 		segment->blocks[class] = base ? base + at : NULL;
 	}
@@ -167,17 +154,17 @@ int shm_geometry_choose(
 	if (endpoints % SHM_ENDPOINT_ZONE == 0 && endpoints > 0)
 		geometry->endpoints = endpoints;
 	for (int class = 0; class < SHM_CLASSES; class ++)
-		geometry->blocks[class] = class_zone[class];
+		geometry->blocks[class] = shm_class_zone(class);
 	fixed = shm_geometry_size(geometry);
 	if (fixed == 0 || fixed > size)
 		return -EINVAL;
 	for (int class = 0; class < SHM_CLASSES; class ++) {
-		uint64_t zone = (uint64_t)class_size[class] * class_zone[class];
+		uint64_t zone = (uint64_t)shm_class_size(class) * shm_class_zone(class);
 		uint64_t zones = (size - fixed) / 16 * share[class] / zone;
 
-		if ((zones + 1) * class_zone[class] > 1u << 28)
+		if ((zones + 1) * shm_class_zone(class) > 1u << 28)
 			return -EINVAL;
-		geometry->blocks[class] += (uint32_t)zones * class_zone[class];
+		geometry->blocks[class] += (uint32_t)zones * shm_class_zone(class);
 	}
 	return 0;
 }

@@ -84,6 +84,19 @@ int shm_geometry_choose(
 // Octets that a segment of that geometry occupies; 0 if a count is out of bounds.
 uint64_t shm_geometry_size(const struct shm_geometry *geometry);
 
-// A class's block size in octets (header included) and the number of blocks in one of its zones.
-uint32_t shm_class_size(int class);
-uint32_t shm_class_zone(int class);
+// A class's block size in octets (header included), as a power of two, and the number of blocks in one of its
+// zones. Here, because the compiler then makes constants of them wherever a block is looked up.
+static inline unsigned shm_class_order(int class)
+{
+	return class == 0 ? 9 : class == 1 ? 12 : 16;
+}
+
+static inline uint32_t shm_class_size(int class)
+{
+	return 1u << shm_class_order(class);
+}
+
+static inline uint32_t shm_class_zone(int class)
+{
+	return class == SHM_CLASSES - 1 ? 8 : 64;
+}
