@@ -63,9 +63,10 @@ struct channel_listen {
 	char name[FOREBAY_NAME_SIZE];
 };
 
-// Channels sent to lately, found by a hash of the name.
+// Channels sent to lately, found by a hash of the name: of these, name and kind needn't be judged again.
 struct channel_cached {
 	struct shm_ring ring;
+	int kind; // enum channel_kind: CHANNEL_PLAIN or CHANNEL_STREAM
 	char name[FOREBAY_NAME_SIZE];
 };
 

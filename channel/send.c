@@ -16,9 +16,10 @@ struct outgoing {
 	size_t envelope_length;
 	const struct forebay_message *message;
 	struct channel_message_mem head;
-	uint32_t length; // of all three parts
-	bool waits;      // for room, here or in its event loop
-	bool refused;    // counted in the channel's statistics: once for all tries
+	uint32_t length;               // of all three parts
+	struct channel_cached *cached; // the cache's entry for a channel of that name
+	bool waits;                    // for room, here or in its event loop
+	bool refused;                  // counted in the channel's statistics: once for all tries
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -226,6 +227,14 @@ static uint32_t cache_index(const char *name)
 	return hash % CHANNEL_CACHE;
 }
 
+static enum channel_kind kind_of(
+        const char *name, const struct channel_cached *cached, uint64_t *id)
+{
+	if (name[0] && strcmp(cached->name, name) == 0)
+		return (enum channel_kind)cached->kind;
+	return channel_name_kind(name, id);
+}
+
 // The ring of a plain channel, made if need be; of a stream only if it exists.
 static enum shm_result look_up(
         struct forebay *layer, const char *name, enum channel_kind kind, struct shm_ring *ring)
@@ -235,13 +244,12 @@ static enum shm_result look_up(
 	return shm_table_make(&layer->table, name, channel_capacity(layer, name), 0, ring);
 }
 
+// Fills in the cache's entry CACHED for the channel NAME, unless it is that channel's already.
 static int find_ring(struct forebay *layer, const char *name, enum channel_kind kind,
-        struct channel_cached **out)
+        struct channel_cached *cached)
 {
-	struct channel_cached *cached = &layer->cache[cache_index(name)];
 	enum shm_result result;
 
-	*out = cached;
 	if (strcmp(cached->name, name) == 0)
 		return 0;
 	cached->name[0] = '\0';
@@ -251,13 +259,14 @@ static int find_ring(struct forebay *layer, const char *name, enum channel_kind 
 	if (result != SHM_OK)
 		return kind == CHANNEL_STREAM ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
 	strcpy(cached->name, name);
+	cached->kind = kind;
 	return 0;
 }
 
 static int send_ring(
         struct forebay *layer, const char *name, enum channel_kind kind, struct outgoing *outgoing)
 {
-	struct channel_cached *cached;
+	struct channel_cached *cached = outgoing->cached;
 	struct shm_block_mem *block;
 	struct shm_buffer buffer;
 	enum shm_result pushed = SHM_CLOSED;
@@ -276,7 +285,7 @@ static int send_ring(
 			announce(layer, &cached->ring);
 			waiting = true;
 		}
-		result = find_ring(layer, name, kind, &cached);
+		result = find_ring(layer, name, kind, cached);
 		if (result != 0)
 			break;
 		pushed = shm_ring_push(&cached->ring, &layer->pool, buffer.handle, block);
@@ -441,7 +450,8 @@ int forebay_send(
 
 	if (layer->stale)
 		return -ESTALE;
-	kind = channel_name_kind(channel, &id);
+	outgoing.cached = &layer->cache[cache_index(channel)];
+	kind = kind_of(channel, outgoing.cached, &id);
 	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : prepare(message, &outgoing);
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
