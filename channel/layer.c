@@ -263,6 +263,7 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 	if (!layer)
 		return fail(-ENOMEM, "out of memory");
 	layer->self.lock = -1;
+	layer->looks = CHANNEL_LOOKS_MAX;
 	result = open_segment(layer, name, options);
 	list_add(layer);
 	if (result == 0) {

@@ -80,6 +80,7 @@ enum {
 	CHANNEL_CACHE = 64,
 	CHANNEL_UNRUNG = 8,      // channels
 	CHANNEL_UNRUNG_MAX = 16, // messages in one of them
+	CHANNEL_LOOKS_MAX = 64,  // before a receiver sleeps; some 10 us
 };
 
 struct forebay {
@@ -104,6 +105,8 @@ struct forebay {
 	struct channel_listen **listens;
 	uint32_t listen_count, listen_room;
 	uint32_t turn;  // the source that is asked first: 0 is the inbox, then the listens
+	uint32_t looks; // that a receiver takes before it sleeps; adapts itself
+	uint32_t sleeps;
 	bool armed;     // the last receive said TIMEOUT and left `sleeping` at FIFO
 	bool fruitless; // and had found nothing
 

@@ -48,3 +48,6 @@ typedef _Atomic uint32_t shm_atomic32;
 #define cas_seq_cst(OBJECT, EXPECTED, VALUE)                                                       \
 	atomic_compare_exchange_strong_explicit(                                                   \
 	        OBJECT, EXPECTED, VALUE, memory_order_seq_cst, memory_order_acquire)
+
+// Has the cache line at ADDRESS, which needn't be a valid one, come to this core for writing. Only a hint.
+#define prefetch_write(ADDRESS) __builtin_prefetch(ADDRESS, 1)

@@ -5,14 +5,24 @@
 #define SLOT_HANDLE(WORD)        ((uint32_t)(WORD))
 #define SLOT_WORD(CYCLE, HANDLE) ((uint64_t)(CYCLE) << 32 | (HANDLE))
 
+#define SLOTS_ORDER 3 // log2 of the slots in a cache line
+
+_Static_assert(sizeof(shm_atomic64) << SLOTS_ORDER == SHM_LINE, "slots in a cache line");
+
 static uint32_t mark_of(const struct shm_ring *ring)
 {
 	return SHM_MARK | (ring->generation & ~SHM_MARK);
 }
 
+// Neighbouring positions lie in different cache lines. A consumer that has caught up reads the next slot over
+// and over; were that slot in the line in which a producer publishes, each of the two would wait
+// for the other's copy with every message.
 static shm_atomic64 *slot_at(const struct shm_ring *ring, uint64_t pos)
 {
-	return &ring->slots[pos & ((1ull << ring->order) - 1)];
+	uint64_t mask = (1ull << ring->order) - 1;
+	uint32_t spread = ring->order < SLOTS_ORDER ? ring->order : SLOTS_ORDER;
+
+	return &ring->slots[(pos & mask) >> (ring->order - spread) | (pos << spread & mask)];
 }
 
 static uint32_t cycle_of(const struct shm_ring *ring, uint64_t pos)
@@ -123,6 +133,7 @@ enum shm_result shm_ring_push(
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 			store_release(&ring->mem->tail, pos + 1);
+			prefetch_write(slot_at(ring, pos + 1));
 			return SHM_OK;
 		}
 	}

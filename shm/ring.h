@@ -5,6 +5,7 @@
 // "Truth in one word, everything else a hint." A ring has 2^order slots of one word each,
 //
 //   slot word    cycle:32 | handle:32      what was published at position pos = cycle << order | slot
+//                                          (slots that follow one another lie in different cache lines)
 //
 // and two hints, head and tail, that are written with plain stores, may be late, even go back, but
 // are never ahead of the truth: whoever starts from a late hint steps forward over what it finds.
