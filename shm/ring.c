@@ -5,24 +5,9 @@
 #define SLOT_HANDLE(WORD)        ((uint32_t)(WORD))
 #define SLOT_WORD(CYCLE, HANDLE) ((uint64_t)(CYCLE) << 32 | (HANDLE))
 
-#define SLOTS_ORDER 3 // log2 of the slots in a cache line
-
-_Static_assert(sizeof(shm_atomic64) << SLOTS_ORDER == SHM_LINE, "slots in a cache line");
-
 static uint32_t mark_of(const struct shm_ring *ring)
 {
 	return SHM_MARK | (ring->generation & ~SHM_MARK);
-}
-
-// Neighbouring positions lie in different cache lines. A consumer that has caught up reads the next slot over
-// and over; were that slot in the line in which a producer publishes, each of the two would wait
-// for the other's copy with every message.
-static shm_atomic64 *slot_at(const struct shm_ring *ring, uint64_t pos)
-{
-	uint64_t mask = (1ull << ring->order) - 1;
-	uint32_t spread = ring->order < SLOTS_ORDER ? ring->order : SLOTS_ORDER;
-
-	return &ring->slots[(pos & mask) >> (ring->order - spread) | (pos << spread & mask)];
 }
 
 static uint32_t cycle_of(const struct shm_ring *ring, uint64_t pos)
@@ -63,7 +48,7 @@ static uint64_t true_head(
         const struct shm_ring *ring, const struct shm_pool *pool, uint64_t pos, uint64_t limit)
 {
 	for (uint32_t left = walk_limit(ring); left > 0 && (int64_t)(limit - pos) > 0; left--) {
-		uint64_t word = load_acquire(slot_at(ring, pos));
+		uint64_t word = load_acquire(shm_ring_slot(ring, pos));
 		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
 
 		if (ahead < 0)
@@ -100,7 +85,7 @@ enum shm_result shm_ring_push(
 	enum shm_result result = SHM_CORRUPT;
 
 	for (uint32_t left = walk_limit(ring); left > 0; left--) {
-		shm_atomic64 *slot = slot_at(ring, pos);
+		shm_atomic64 *slot = shm_ring_slot(ring, pos);
 		uint64_t word = load_acquire(slot);
 		uint32_t cycle = cycle_of(ring, pos);
 
@@ -133,7 +118,7 @@ enum shm_result shm_ring_push(
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 			store_release(&ring->mem->tail, pos + 1);
-			prefetch_write(slot_at(ring, pos + 1));
+			prefetch_write(shm_ring_slot(ring, pos + 1));
 			return SHM_OK;
 		}
 	}
@@ -148,7 +133,7 @@ enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint3
 
 	for (uint32_t left = walk_limit(ring); left > 0; left--) {
 		// seq_cst: after drowse() has said that we sleep, a message sent before is seen here.
-		uint64_t word = load_seq_cst(slot_at(ring, pos));
+		uint64_t word = load_seq_cst(shm_ring_slot(ring, pos));
 		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
 		struct shm_block_mem *block;
 		uint64_t expected = SHM_OWN_SENT(ring->id, pos);
@@ -189,7 +174,7 @@ int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
 		struct shm_block_mem *block;
 
 		pos = true_head(ring, pool, pos, pos + (2ull << ring->order));
-		word = load_acquire(slot_at(ring, pos));
+		word = load_acquire(shm_ring_slot(ring, pos));
 		if (SLOT_CYCLE(word) != cycle_of(ring, pos))
 			return -1;
 		block = shm_pool_block(pool, SLOT_HANDLE(word));
@@ -210,7 +195,7 @@ uint64_t shm_ring_pending(
 
 	*head = pos = true_head(ring, pool, pos, pos + (2ull << ring->order));
 	for (uint32_t left = 1u << ring->order; left > 0; left--, pos++) {
-		uint64_t word = load_acquire(slot_at(ring, pos));
+		uint64_t word = load_acquire(shm_ring_slot(ring, pos));
 
 		if (SLOT_CYCLE(word) != cycle_of(ring, pos))
 			break;
@@ -225,7 +210,7 @@ enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool)
 	uint64_t pos = load_acquire(&ring->mem->head);
 
 	for (uint32_t left = walk_limit(ring); left > 0; left--) {
-		shm_atomic64 *slot = slot_at(ring, pos);
+		shm_atomic64 *slot = shm_ring_slot(ring, pos);
 		uint64_t word = load_acquire(slot);
 		uint32_t cycle = cycle_of(ring, pos);
 		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle);
@@ -257,7 +242,7 @@ bool shm_ring_holds(const struct shm_ring *ring, uint64_t pos, uint32_t handle)
 	// POS is the 42 bits of an own word; the slot's cycle has the same low bits as it had then.
 	uint32_t bits = 42 - ring->order;
 	uint32_t mask = bits >= 32 ? 0xffffffff : (1u << bits) - 1;
-	uint64_t word = load_acquire(slot_at(ring, pos));
+	uint64_t word = load_acquire(shm_ring_slot(ring, pos));
 
 	return SLOT_HANDLE(word) == handle &&
 	       (SLOT_CYCLE(word) & mask) == (cycle_of(ring, pos) & mask);

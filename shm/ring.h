@@ -58,6 +58,21 @@ struct shm_ring {
 
 #define SHM_MARK 0x80000000u // in a slot's handle: closed; the rest is the generation's low 31 bits
 
+#define SHM_RING_LINE_ORDER 3 // log2 of the slots in a cache line
+
+_Static_assert(sizeof(shm_atomic64) << SHM_RING_LINE_ORDER == SHM_LINE, "slots in a cache line");
+
+// The slot of position POS. Neighbouring positions lie in different cache lines: a consumer that has caught up
+// reads the next slot over and over, and were that in the line in which a producer publishes, each
+// of the two would wait for the other's copy with every message.
+static inline shm_atomic64 *shm_ring_slot(const struct shm_ring *ring, uint64_t pos)
+{
+	uint64_t mask = (1ull << ring->order) - 1;
+	uint32_t spread = ring->order < SHM_RING_LINE_ORDER ? ring->order : SHM_RING_LINE_ORDER;
+
+	return &ring->slots[(pos & mask) >> (ring->order - spread) | (pos << spread & mask)];
+}
+
 // Publishes BLOCK, HELD by the caller, under HANDLE. On SHM_OK it is the channel's. Otherwise it is still
 // HELD by the caller: SHM_FULL (capacity messages are waiting), SHM_CLOSED, SHM_CORRUPT.
 // Lock-free: a failed CAS means another producer succeeded.

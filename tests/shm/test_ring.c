@@ -78,7 +78,8 @@ TEST(cycles_wrap_around_32_bits)
 	begin(&ring, 100);
 	// As if 2^39 messages had passed: every slot holds what the last lap left there.
 	for (uint64_t pos = start - 128; pos < start; pos++)
-		store_relaxed(&ring.slots[pos & 127], pos >> SHM_NARROW_ORDER << 32 | 0x7fffffff);
+		store_relaxed(
+		        shm_ring_slot(&ring, pos), pos >> SHM_NARROW_ORDER << 32 | 0x7fffffff);
 	store_relaxed(&ring.mem->head, start);
 	store_relaxed(&ring.mem->tail, start);
 	ring.head = start;
