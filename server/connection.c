@@ -187,7 +187,7 @@ bool connection_poll(struct connection *connection)
 {
 	ssize_t count;
 
-	if (connection->eof || connection_tls_shaking(connection) || !make_room(connection))
+	if (connection->eof || connection_is_shaking(connection) || !make_room(connection))
 		return false;
 	count = socket_read(connection, connection->input + connection->input_end,
 	        connection->input_size - connection->input_end);
@@ -473,7 +473,7 @@ static void on_timer(struct timer *timer)
 	struct connection *connection =
 	        (struct connection *)((char *)timer - offsetof(struct connection, timer));
 
-	if (connection_tls_shaking(connection))
+	if (connection_is_shaking(connection))
 		connection_tls_expire(connection);
 	else
 		connection_close(connection);

@@ -106,6 +106,9 @@ struct connection *connection_open(
 // outlive the connection. Returns 0 or -ENOMEM.
 int connection_secure(struct connection *connection, const struct tls *tls, int64_t timeout);
 
+// Whether the handshake of TLS isn't over, so that the client couldn't have said anything yet.
+bool connection_is_shaking(const struct connection *connection);
+
 // Goes on reading where TLS has octets that it took from the socket earlier. To be called on each turn
 // of the loop, which must not sleep while pool->pending isn't NULL.
 void connection_pool_resume(struct connection_pool *pool);

@@ -7,6 +7,11 @@
 
 #include "server/log.h"
 
+bool connection_is_shaking(const struct connection *connection)
+{
+	return connection->tls && !connection->tls->stream.established;
+}
+
 static void set_event(struct event *event, bool *is_on, bool on)
 {
 	if (*is_on == on)
@@ -155,7 +160,7 @@ static void on_ready(evutil_socket_t fd, short what, void *argument)
 	bool read = what & EV_READ, write = what & EV_WRITE;
 
 	(void)fd;
-	if (connection_tls_shaking(connection)) {
+	if (connection_is_shaking(connection)) {
 		if (!shake_hands(connection))
 			return;
 		// A request may be right behind the handshake, already taken from the socket.

@@ -13,12 +13,6 @@ struct connection_tls {
 	bool awaits_read, awaits_write;      // the events that are on
 };
 
-// Whether the handshake isn't over.
-static inline bool connection_tls_shaking(const struct connection *connection)
-{
-	return connection->tls && !connection->tls->stream.established;
-}
-
 // Makes the events those that the connection waits for, which aren't always the ones that reading and
 // writing suggest, and has connection_pool_resume() read what no event will tell of.
 void connection_tls_watch(struct connection *connection);

@@ -18,6 +18,8 @@
 // An idle connection holds nothing else: tens of thousands of them have to fit.
 _Static_assert(sizeof(struct http_session) <= 1024, "a session has grown too large");
 
+static void await_request(struct http_session *session);
+
 // ---------------------------------------------------------------------------------------------
 // Time
 // ---------------------------------------------------------------------------------------------
@@ -41,7 +43,9 @@ void http_session_expire(struct http_session *session)
 
 	if (session->step != HTTP_SESSION_HEAD || connection_input_length(connection) > 0)
 		return;
-	if (connection_poll(connection))
+	if (connection_is_shaking(connection)) // which has its own time; it hasn't been idle yet
+		await_request(session);
+	else if (connection_poll(connection))
 		http_session_advance(session);
 	else
 		connection_finish(connection, false);

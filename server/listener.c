@@ -284,6 +284,7 @@ __attribute__((format(printf, 3, 4))) static int fail(
 	return result;
 }
 
+// An address with a port can have TLS or not; one where any port will do can have both, on two.
 static struct listener *find(struct listener_set *set, const struct target *target)
 {
 	char identity[320];
@@ -293,7 +294,9 @@ static struct listener *find(struct listener_set *set, const struct target *targ
 	snprintf(identity, sizeof(identity), "%d %s %d", target->address.any.sa_family,
 	        target->host, target_port(target));
 	for (size_t i = 0; i < set->count; i++)
-		if (set->listeners[i].fd >= 0 && strcmp(set->listeners[i].identity, identity) == 0)
+		if (set->listeners[i].fd >= 0 &&
+		        strcmp(set->listeners[i].identity, identity) == 0 &&
+		        (target_port(target) || set->listeners[i].secure == target->secure))
 			return &set->listeners[i];
 	return NULL;
 }

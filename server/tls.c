@@ -51,10 +51,10 @@ __attribute__((format(printf, 3, 4))) static int fail(
 	return result;
 }
 
-// Why OpenSSL refused something last, in its words. Empties its queue of errors.
+// Why OpenSSL refused something, in its words: the first error of its queue. Empties its queue of errors.
 static const char *reason(void)
 {
-	const char *text = ERR_reason_error_string(ERR_peek_last_error());
+	const char *text = ERR_reason_error_string(ERR_peek_error());
 
 	ERR_clear_error();
 	return text ? text : "no reason is known";
@@ -150,13 +150,16 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 // Reading
 // ---------------------------------------------------------------------------------------------
 
-// The terminal isn't asked: the master may have none, and a reload couldn't wait for the answer.
+// Notes that a passphrase is needed. The terminal isn't asked: the master may have none, and a reload
+// couldn't wait for the answer.
 static int no_passphrase(char *buffer, int size, int writing, void *argument)
 {
+	bool *is_encrypted = argument;
+
 	(void)buffer;
 	(void)size;
 	(void)writing;
-	(void)argument;
+	*is_encrypted = true;
 	return -1;
 }
 
@@ -184,44 +187,45 @@ static int read_certificate(SSL_CTX *context, const char *path, char *error)
 		return result;
 	if (SSL_CTX_use_certificate_chain_file(context, path) == 1)
 		return 0;
-	if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) {
+	// The first error says what is wrong, those after it what came of it.
+	if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE) {
 		ERR_clear_error();
 		return fail(error, -EINVAL, "the file %s holds no certificate (PEM)", path);
 	}
 	return fail(error, -EINVAL, "cannot use the certificate %s: %s", path, reason());
 }
 
-// The first error is the one that says what is wrong; those after it say what came of it.
-static int refuse_key(const char *path, const char *certificate, char *error)
+static int refuse_key(const char *path, bool is_encrypted, char *error)
 {
-	unsigned long code = ERR_peek_error();
-	const char *why = reason();
-
-	// OpenSSL keeps one pair of each kind: a key of another kind is just one that has no certificate.
-	if (ERR_GET_LIB(code) == ERR_LIB_X509 ||
-	        ERR_GET_REASON(code) == SSL_R_NO_CERTIFICATE_ASSIGNED)
-		return fail(error, -EINVAL, "the key %s doesn't belong to the certificate %s", path,
-		        certificate);
-	if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_BAD_PASSWORD_READ)
+	ERR_clear_error();
+	if (is_encrypted)
 		return fail(error, -EINVAL,
 		        "the key %s is encrypted: it has to be without a passphrase", path);
-	if (ERR_GET_LIB(code) == ERR_LIB_PEM)
-		return fail(error, -EINVAL, "the file %s holds no private key (PEM)", path);
-	return fail(error, -EINVAL, "cannot use the key %s: %s", path, why);
+	return fail(error, -EINVAL, "the file %s holds no private key (PEM)", path);
 }
 
 static int read_key(SSL_CTX *context, const char *path, const char *certificate, char *error)
 {
+	bool is_encrypted = false;
 	int result = check_readable("key", path, error);
+	EVP_PKEY *key;
+	BIO *file;
 
 	if (result < 0)
 		return result;
-	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+	file = BIO_new_file(path, "r");
+	key = file ? PEM_read_bio_PrivateKey(file, NULL, no_passphrase, &is_encrypted) : NULL;
+	BIO_free(file);
+	if (!key)
+		return refuse_key(path, is_encrypted, error);
+	if (X509_check_private_key(SSL_CTX_get0_certificate(context), key) != 1)
+		result = fail(error, -EINVAL, "the key %s doesn't belong to the certificate %s",
+		        path, certificate);
+	else if (SSL_CTX_use_PrivateKey(context, key) != 1)
+		result = fail(error, -EINVAL, "cannot use the key %s: %s", path, reason());
 	ERR_clear_error();
-	if (SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM) == 1 &&
-	        SSL_CTX_check_private_key(context) == 1)
-		return 0;
-	return refuse_key(path, certificate, error);
+	EVP_PKEY_free(key);
+	return result;
 }
 
 // A certificate that clients won't accept is no reason not to serve those who don't look.
