@@ -259,6 +259,8 @@ static int set_up(SSL_CTX *context, const struct options *options, char *error)
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 	                                  SSL_MODE_RELEASE_BUFFERS);
+	// Else a peer that sends nothing but new keys could hold a worker in one call.
+	SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(context, 1); // a record's head and body by one system call
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); // tickets do
 	SSL_CTX_set_min_proto_version(context, versions[options->tls_min_version]);

@@ -109,6 +109,7 @@ ssize_t tls_stream_read(struct tls_stream *stream, void *buffer, size_t size)
 	errno = 0;
 	result = SSL_read_ex(stream->ssl, buffer, size, &count);
 	stream->read_needs_write = result != 1 && SSL_want_write(stream->ssl);
+	stream->drained = result != 1 && SSL_want_read(stream->ssl);
 	if (result == 1)
 		return (ssize_t)count;
 	if (SSL_get_error(stream->ssl, result) == SSL_ERROR_ZERO_RETURN)
@@ -203,7 +204,7 @@ ssize_t tls_stream_write(struct tls_stream *stream, const struct iovec *parts, i
 
 bool tls_stream_pending(const struct tls_stream *stream)
 {
-	return stream->established && SSL_has_pending(stream->ssl);
+	return stream->established && !stream->drained && SSL_has_pending(stream->ssl);
 }
 
 int tls_stream_finish(struct tls_stream *stream)

@@ -22,6 +22,7 @@ struct tls_stream {
 	bool established;      // the handshake is over
 	bool broken;           // an error, after which nothing can be sent
 	bool read_needs_write; // handshake or reading waits until the socket is writable
+	bool drained;          // the last read has looked at all that there is
 	bool write_needs_read; // writing waits until the socket is readable
 };
 
@@ -51,7 +52,8 @@ ssize_t tls_stream_read(struct tls_stream *stream, void *buffer, size_t size);
 // EAGAIN must come first in the next call, with the same octets, wherever they are by then.
 ssize_t tls_stream_write(struct tls_stream *stream, const struct iovec *parts, int count);
 
-// Whether octets were taken from the socket that tls_stream_read() has yet to give: no event will tell.
+// Whether octets were taken from the socket that tls_stream_read() has yet to look at: no event will
+// tell. The beginning of a record doesn't count once it was found that the rest isn't there.
 bool tls_stream_pending(const struct tls_stream *stream);
 
 // Tells the peer that nothing more will come (close_notify). Returns 0, also if it can't be told any

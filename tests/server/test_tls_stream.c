@@ -242,6 +242,75 @@ TEST(what_is_pending_is_told_and_the_end_comes_after_it)
 	close_pair(&pair);
 }
 
+// Passes octets from the client to the stream by hand.
+static void carry(const char *octets, size_t length, int fd)
+{
+	EXPECT_INT(write(fd, octets, length), (ssize_t)length);
+}
+
+TEST(a_piece_of_a_record_is_nothing_to_read_on)
+{
+	struct pair pair;
+	char record[256], buffer[64];
+	long length;
+	size_t count;
+	BIO *memory = BIO_new(BIO_s_mem());
+	char *octets;
+
+	open_pair(&pair, TLS1_3_VERSION);
+	shake_hands(&pair);
+	EXPECT(!test_failed());
+	SSL_set0_wbio(pair.client, memory);
+	EXPECT(SSL_write_ex(pair.client, "one", 3, &count));
+	EXPECT(SSL_write_ex(pair.client, "two", 3, &count));
+	length = BIO_get_mem_data(memory, &octets);
+	EXPECT(length > 10 && length <= (long)sizeof(record));
+	memcpy(record, octets, (size_t)length);
+	carry(record, (size_t)length - 1, pair.fds[1]);
+	EXPECT_INT(tls_stream_read(&pair.stream, buffer, sizeof(buffer)), 3);
+	EXPECT(tls_stream_pending(&pair.stream));
+	// Who reads on finds only the beginning of a record. To try again at once would be to spin.
+	EXPECT_INT(tls_stream_read(&pair.stream, buffer, sizeof(buffer)), -1);
+	EXPECT_INT(errno, EAGAIN);
+	EXPECT(!tls_stream_pending(&pair.stream));
+	carry(record + length - 1, 1, pair.fds[1]);
+	EXPECT_INT(tls_stream_read(&pair.stream, buffer, sizeof(buffer)), 3);
+	EXPECT(!tls_stream_pending(&pair.stream));
+	close_pair(&pair);
+}
+
+// More than OpenSSL reads ahead; that much it deals with in one call.
+TEST(new_keys_without_end_dont_hold_the_reader)
+{
+	enum { UPDATES = 2000 };
+	const int large = 1 << 20;
+	struct pair pair;
+	BIO *memory = BIO_new(BIO_s_mem());
+	char buffer[64], *octets;
+	size_t count;
+	long length;
+
+	open_pair(&pair, TLS1_3_VERSION);
+	shake_hands(&pair);
+	EXPECT(!test_failed());
+	setsockopt(pair.fds[1], SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+	SSL_set0_wbio(pair.client, memory);
+	for (int i = 0; i < UPDATES; i++) {
+		EXPECT(SSL_key_update(pair.client, SSL_KEY_UPDATE_NOT_REQUESTED));
+		EXPECT_INT(SSL_do_handshake(pair.client), 1);
+	}
+	EXPECT(SSL_write_ex(pair.client, "behind", 6, &count));
+	length = BIO_get_mem_data(memory, &octets);
+	carry(octets, (size_t)length, pair.fds[1]);
+	EXPECT_INT(tls_stream_read(&pair.stream, buffer, sizeof(buffer)), -1);
+	EXPECT_INT(errno, EAGAIN);
+	EXPECT(recv(pair.fds[0], buffer, 1, MSG_PEEK) == 1 || tls_stream_pending(&pair.stream));
+	while (tls_stream_read(&pair.stream, buffer, sizeof(buffer)) < 0)
+		EXPECT_INT(errno, EAGAIN);
+	EXPECT(memcmp(buffer, "behind", 6) == 0);
+	close_pair(&pair);
+}
+
 TEST(a_peer_that_has_gone_is_an_error_of_writing)
 {
 	struct pair pair;
