@@ -78,6 +78,16 @@ class StepClient(Client):
     def send(self, octets):
         self._pump(self.object.write, octets)
 
+    def send_octets_quietly(self, octets):
+        """Past TLS; the server may have ended the connection."""
+        super().send_quietly(octets)
+
+    def has_socket_ended(self):
+        try:
+            return not self.socket.recv(1)
+        except ConnectionResetError:
+            return True
+
     def end(self):
         """Ends our side; the other may go on."""
         try:
