@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_packages=(gcc libc6-dev meson ninja-build pkg-config
 	libevent-dev libhttp-parser-dev libyajl-dev libssl-dev)
 # util-linux has setarch, which ThreadSanitizer needs on some kernels.
-test_packages=("${build_packages[@]}" python3 python3-pytest python3-django curl util-linux)
+test_packages=("${build_packages[@]}" python3 python3-pytest python3-django curl openssl util-linux)
 check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
 
 # Says why on standard error and ends the script.

@@ -63,6 +63,7 @@ _Noreturn static void run_worker(const struct child_context *context, int number
 	const struct worker_setup setup = {
 	        .options = context->options,
 	        .listeners = context->listeners,
+	        .tls = context->tls,
 	        .number = number,
 	        .master = master,
 	};

@@ -11,6 +11,7 @@
 #include "server/listener.h"
 #include "server/options.h"
 #include "server/privileges.h"
+#include "server/tls.h"
 
 enum child_kind {
 	CHILD_WORKER, // forked, runs worker_main()
@@ -21,6 +22,7 @@ enum child_kind {
 struct child_context {
 	const struct options *options;
 	const struct listener_set *listeners;
+	const struct tls *tls; // NULL if there is none
 	const struct privileges *privileges;
 	const struct daemon_pid_file *pid_file;
 	struct forebay *layer; // the master's attachment

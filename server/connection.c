@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/connection_tls.h"
+
 // How much freed memory the pool keeps. What a burst needed beyond that goes back to the heap.
 #define SPARE_CONNECTIONS 1024
 #define SPARE_SEGMENTS    256
@@ -46,6 +48,8 @@ static size_t total(const struct iovec *parts, int count)
 
 static ssize_t socket_read(struct connection *connection, void *buffer, size_t size)
 {
+	if (connection->tls)
+		return tls_stream_read(&connection->tls->stream, buffer, size);
 	return recv(connection->fd, buffer, size, 0);
 }
 
@@ -54,6 +58,8 @@ static ssize_t socket_write(struct connection *connection, const struct iovec *p
 	char whole[SMALL_WRITE];
 	size_t length = 0;
 
+	if (connection->tls)
+		return tls_stream_write(&connection->tls->stream, parts, count);
 	if (total(parts, count) > sizeof(whole))
 		return writev(connection->fd, parts, count);
 	for (int i = 0; i < count; i++) {
@@ -181,13 +187,15 @@ bool connection_poll(struct connection *connection)
 {
 	ssize_t count;
 
-	if (connection->eof || !make_room(connection))
+	if (connection->eof || connection_is_shaking(connection) || !make_room(connection))
 		return false;
 	count = socket_read(connection, connection->input + connection->input_end,
 	        connection->input_size - connection->input_end);
 	if (count > 0)
 		connection->input_end += (size_t)count;
 	connection_consume(connection, 0);
+	if (connection->tls)
+		connection_tls_list(connection);
 	return count > 0;
 }
 
@@ -196,7 +204,9 @@ void connection_want_read(struct connection *connection, bool want)
 	if (connection->closed || want == connection->reading || (want && connection->eof))
 		return;
 	connection->reading = want;
-	if (want)
+	if (connection->tls)
+		connection_tls_watch(connection);
+	else if (want)
 		event_add(&connection->read_event, NULL);
 	else
 		event_del(&connection->read_event);
@@ -223,13 +233,10 @@ static void discard(struct connection *connection, size_t length)
 		connection_consume(connection, connection_input_length(connection));
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *argument)
+void connection_read_more(struct connection *connection)
 {
-	struct connection *connection = argument;
 	ssize_t count;
 
-	(void)fd;
-	(void)what;
 	if (!make_room(connection)) {
 		connection_want_read(connection, false);
 		return;
@@ -249,6 +256,13 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 	} else {
 		connection_close(connection);
 	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	connection_read_more(argument);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -297,14 +311,17 @@ static void want_write(struct connection *connection, bool want)
 	if (want == connection->writing)
 		return;
 	connection->writing = want;
-	if (want) {
+	if (connection->tls)
+		connection_tls_watch(connection);
+	else if (want)
 		event_add(&connection->write_event, NULL);
+	else
+		event_del(&connection->write_event);
+	if (want)
 		timer_arm(connection->pool->wheel, &connection->timer,
 		        connection->pool->write_timeout);
-	} else {
-		event_del(&connection->write_event);
+	else
 		timer_stop(&connection->timer);
-	}
 }
 
 // Queues what is left of a write. Takes over MESSAGE.
@@ -401,6 +418,12 @@ static void dequeue(struct connection *connection, size_t length)
 
 static void finish_now(struct connection *connection)
 {
+	if (connection->tls && tls_stream_finish(&connection->tls->stream) < 0) {
+		want_write(connection, true);
+		return;
+	}
+	want_write(connection, false);
+	connection_tls_drop(connection);
 	if (!connection->linger || connection->eof || shutdown(connection->fd, SHUT_WR) < 0) {
 		connection_close(connection);
 		return;
@@ -411,13 +434,10 @@ static void finish_now(struct connection *connection)
 	timer_arm(connection->pool->wheel, &connection->timer, CONNECTION_LINGER);
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *argument)
+void connection_write_more(struct connection *connection)
 {
-	struct connection *connection = argument;
 	ssize_t written = flush(connection);
 
-	(void)fd;
-	(void)what;
 	if (written < 0) {
 		if (!try_again(errno))
 			connection_close(connection);
@@ -436,14 +456,27 @@ static void on_writable(evutil_socket_t fd, short what, void *argument)
 		connection->protocol->on_drained(connection);
 }
 
+static void on_writable(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	connection_write_more(argument);
+}
+
 // ---------------------------------------------------------------------------------------------
 // Lifetime
 // ---------------------------------------------------------------------------------------------
 
-// The client took nothing for too long, or has lingered long enough.
+// The client took nothing for too long, or has lingered long enough, or doesn't shake hands.
 static void on_timer(struct timer *timer)
 {
-	connection_close((struct connection *)((char *)timer - offsetof(struct connection, timer)));
+	struct connection *connection =
+	        (struct connection *)((char *)timer - offsetof(struct connection, timer));
+
+	if (connection_is_shaking(connection))
+		connection_tls_expire(connection);
+	else
+		connection_close(connection);
 }
 
 void connection_pool_init(struct connection_pool *pool, struct event_base *base,
@@ -496,6 +529,7 @@ void connection_close(struct connection *connection)
 	connection_want_read(connection, false);
 	want_write(connection, false);
 	connection->closed = true;
+	connection_tls_drop(connection);
 	timer_fini(&connection->timer);
 	while (connection->output) {
 		struct connection_segment *segment = connection->output;

@@ -2,8 +2,8 @@
 // connection.h - one client's socket with its input buffer and its output queue.
 //
 // A connection moves octets and knows no protocol: it reads into one contiguous buffer, tells its
-// protocol, and writes what it is given. All reading and writing goes through two functions of
-// connection.c, so that TLS can be put there. The protocol can be exchanged (an upgrade) at any time.
+// protocol, and writes what it is given. The protocol can be exchanged (an upgrade) at any time. With
+// connection_secure() all octets pass through TLS, which the protocol doesn't notice.
 //
 //            read(2)                                      writev(2)
 //   socket ----------> [ input buffer ] -> protocol -> [ segment ]..[ segment ] ----------> socket
@@ -36,6 +36,8 @@
 
 struct connection;
 struct connection_segment;
+struct connection_tls;
+struct tls;
 
 // What a connection tells the protocol on top of it. All may close the connection.
 struct connection_protocol {
@@ -56,14 +58,17 @@ struct connection_pool {
 	struct connection *spare;
 	struct connection_segment *spare_segments;
 	struct connection_buffer *spare_buffers;
+	struct connection_tls *pending; // have octets that no event will tell of
 	unsigned spare_count, spare_segment_count, spare_buffer_count;
-	unsigned live; // open connections
+	unsigned live;                               // open connections
+	unsigned long handshakes, failed_handshakes; // of TLS, that were completed and that weren't
 };
 
 struct connection {
 	const struct connection_protocol *protocol;
 	struct connection_pool *pool;
-	char *input; // NULL if there is none
+	struct connection_tls *tls; // NULL: octets go over the socket as they are
+	char *input;                // NULL if there is none
 	size_t input_size;
 	size_t input_begin, input_end; // what was read and not consumed
 	size_t input_limit;            // to which size the buffer may grow by itself
@@ -95,10 +100,23 @@ void connection_pool_sweep(struct connection_pool *pool);
 struct connection *connection_open(
         struct connection_pool *pool, int fd, const struct connection_protocol *protocol);
 
-// Closes at once. A second call does nothing.
+// Speaks TLS with the client from here on, as its server: to be called before anything else is done with
+// a connection that was opened. Until the handshake is over, for which there are TIMEOUT ms, nothing
+// is read, and what is written waits. A client that speaks HTTP instead is told so and sent away. TLS must
+// outlive the connection. Returns 0 or -ENOMEM.
+int connection_secure(struct connection *connection, const struct tls *tls, int64_t timeout);
+
+// Whether the handshake of TLS isn't over, so that the client couldn't have said anything yet.
+bool connection_is_shaking(const struct connection *connection);
+
+// Goes on reading where TLS has octets that it took from the socket earlier. To be called on each turn
+// of the loop, which must not sleep while pool->pending isn't NULL.
+void connection_pool_resume(struct connection_pool *pool);
+
+// Closes at once. A second call does nothing. With TLS, the client sees that something is missing.
 void connection_close(struct connection *connection);
 
-// Closes as soon as everything is written. With LINGER, ends our side first and goes on reading for a
+// Closes as soon as everything is written, and TLS was ended as it should be. With LINGER, ends our side first and goes on reading for a
 // while, because octets that arrive at a closed socket make the kernel send a reset, which can
 // destroy an answer that the client has not read yet.
 void connection_finish(struct connection *connection, bool linger);

@@ -403,7 +403,7 @@ static void put_meta(struct http_request *request, const struct http_strict_head
 	forebay_put_text(message, "REMOTE_ADDR", peer->remote_address);
 	if (*peer->remote_port)
 		forebay_put_text(message, "REMOTE_PORT", peer->remote_port);
-	forebay_put_text(message, "wsgi.url_scheme", "http");
+	forebay_put_text(message, "wsgi.url_scheme", peer->secure ? "https" : "http");
 	put_fields(request, head, data, message);
 	forebay_end(message);
 }

@@ -52,6 +52,7 @@ struct http_request_peer {
 	const char *remote_port;    // decimal; "" for a unix socket, and then left out
 	const char *server_name;    // NULL: what the client calls us
 	const char *server_port;    // decimal
+	bool secure;                // over TLS
 };
 
 // The body that goes with a request; all members zero if there is none.

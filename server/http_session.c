@@ -18,6 +18,8 @@
 // An idle connection holds nothing else: tens of thousands of them have to fit.
 _Static_assert(sizeof(struct http_session) <= 1024, "a session has grown too large");
 
+static void await_request(struct http_session *session);
+
 // ---------------------------------------------------------------------------------------------
 // Time
 // ---------------------------------------------------------------------------------------------
@@ -41,10 +43,12 @@ void http_session_expire(struct http_session *session)
 
 	if (session->step != HTTP_SESSION_HEAD || connection_input_length(connection) > 0)
 		return;
-	if (connection_poll(connection))
+	if (connection_is_shaking(connection)) // which has its own time; it hasn't been idle yet
+		await_request(session);
+	else if (connection_poll(connection))
 		http_session_advance(session);
 	else
-		connection_close(connection);
+		connection_finish(connection, false);
 }
 
 static void expire_answer(struct http_session *session)
@@ -155,6 +159,7 @@ static int send_request(
 	        .remote_port = session->remote_port,
 	        .server_name = session->local->server_name,
 	        .server_port = session->local->server_port,
+	        .secure = session->local->tls != NULL,
 	};
 	int result = open_reply(session);
 
@@ -228,7 +233,7 @@ static void await_request(struct http_session *session)
 	int64_t delay = session->server->options->idle_timeout;
 
 	if (session->connection.eof) {
-		connection_close(&session->connection);
+		connection_finish(&session->connection, false);
 		return;
 	}
 	if (session->server->draining && delay > DRAIN_GRACE)
@@ -504,5 +509,10 @@ int http_session_open(struct http_server *server, int fd, const struct sockaddr 
 	timer_init(&session->timer, on_timer);
 	note_address(session, address);
 	await_request(session);
+	if (local->tls &&
+	        connection_secure(connection, local->tls, server->options->head_timeout) < 0) {
+		log_limited(LOG_LEVEL_ERROR, "no memory for TLS");
+		connection_close(connection);
+	}
 	return 0;
 }

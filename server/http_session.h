@@ -62,6 +62,7 @@ struct http_session_body {
 struct http_session_local {
 	const char *server_name; // NULL: as the client says
 	char server_port[8];
+	const struct tls *tls; // NULL: without
 };
 
 struct http_session {

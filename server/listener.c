@@ -79,13 +79,17 @@ static bool parse_host(const char *text, size_t length, bool bracketed,
 
 bool listener_parse(const char *text, struct listener_address *address, const char **reason)
 {
-	const char *colon = strrchr(text, ':');
+	const char *colon;
 	size_t length;
 
 	*address = (struct listener_address){.local = false};
-	*reason = "must be HOST:PORT, [IPV6]:PORT or unix:/PATH";
+	*reason = "must be HOST:PORT, [IPV6]:PORT, https://HOST:PORT or unix:/PATH";
 	if (strncmp(text, "unix:", 5) == 0)
 		return parse_local(text + 5, address, reason);
+	address->secure = strncmp(text, "https://", 8) == 0;
+	if (address->secure || strncmp(text, "http://", 7) == 0)
+		text += address->secure ? 8 : 7;
+	colon = strrchr(text, ':');
 	if (!colon)
 		return false;
 	length = (size_t)(colon - text);
@@ -107,6 +111,7 @@ bool listener_parse(const char *text, struct listener_address *address, const ch
 // What is to be bound, resolved to one numeric address.
 struct target {
 	const char *text; // as configured
+	bool secure;
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
@@ -127,7 +132,7 @@ static void listener_fini(struct listener *listener, bool remove_file)
 		close(listener->fd);
 	free(listener->address);
 	free(listener->host);
-	free(listener->url);
+	free(listener->shown);
 	free(listener->identity);
 	*listener = (struct listener){.fd = -1};
 }
@@ -144,7 +149,7 @@ static int target_port(const struct target *target)
 // Fills in the texts of LISTENER. Returns 0 or -ENOMEM; the caller ends it in any case.
 static int describe(struct listener *listener, const struct target *target)
 {
-	const char *left = "http://", *right = "";
+	const char *left = "", *right = "";
 	char port[16] = "";
 
 	if (listener->family == AF_UNIX)
@@ -152,18 +157,19 @@ static int describe(struct listener *listener, const struct target *target)
 	else
 		snprintf(port, sizeof(port), ":%d", listener->port);
 	if (listener->family == AF_INET6) {
-		left = "http://[";
+		left = "[";
 		right = "]";
 	}
-	if (asprintf(&listener->url, "%s%s%s%s", left, target->host, right, port) < 0)
-		listener->url = NULL;
+	if (asprintf(&listener->shown, "%s%s%s%s", left, target->host, right, port) < 0)
+		listener->shown = NULL;
 	if (asprintf(&listener->identity, "%d %s %d", listener->family, target->host,
 	            target_port(target)) < 0)
 		listener->identity = NULL;
 	listener->address = strdup(target->text);
 	listener->host = strdup(target->host);
-	return listener->address && listener->host && listener->url && listener->identity ? 0
-	                                                                                  : -ENOMEM;
+	return listener->address && listener->host && listener->shown && listener->identity
+	               ? 0
+	               : -ENOMEM;
 }
 
 // Removes the socket file of a server that has gone. A file that isn't a socket, or a socket that
@@ -253,6 +259,13 @@ static int open_listener(struct listener *listener, const struct target *target,
 // The set
 // ---------------------------------------------------------------------------------------------
 
+const char *listener_scheme(const struct listener *listener)
+{
+	if (listener->family == AF_UNIX)
+		return "";
+	return listener->secure ? "https://" : "http://";
+}
+
 // What listener_set_open() works with.
 struct opening {
 	struct listener_set *set, *old;
@@ -271,6 +284,7 @@ __attribute__((format(printf, 3, 4))) static int fail(
 	return result;
 }
 
+// An address with a port can have TLS or not; one where any port will do can have both, on two.
 static struct listener *find(struct listener_set *set, const struct target *target)
 {
 	char identity[320];
@@ -280,7 +294,9 @@ static struct listener *find(struct listener_set *set, const struct target *targ
 	snprintf(identity, sizeof(identity), "%d %s %d", target->address.any.sa_family,
 	        target->host, target_port(target));
 	for (size_t i = 0; i < set->count; i++)
-		if (set->listeners[i].fd >= 0 && strcmp(set->listeners[i].identity, identity) == 0)
+		if (set->listeners[i].fd >= 0 &&
+		        strcmp(set->listeners[i].identity, identity) == 0 &&
+		        (target_port(target) || set->listeners[i].secure == target->secure))
 			return &set->listeners[i];
 	return NULL;
 }
@@ -291,10 +307,11 @@ static int add(struct opening *opening, const struct target *target)
 {
 	struct listener_set *set = opening->set;
 	struct listener *listeners, *kept = find(opening->old, target);
+	const struct listener *twin = find(set, target);
 	int result = 0;
 
-	if (find(set, target)) // named twice, or two names of the same address
-		return 0;
+	if (twin) // named twice, or two names of the same address
+		return twin->secure == target->secure ? 0 : -EADDRINUSE;
 	listeners = reallocarray(set->listeners, set->count + 1, sizeof(*listeners));
 	if (!listeners)
 		return -ENOMEM;
@@ -310,7 +327,7 @@ static int add(struct opening *opening, const struct target *target)
 	if (result < 0)
 		listener_fini(&listeners[set->count], false);
 	else
-		set->count++;
+		set->listeners[set->count++].secure = target->secure;
 	return result;
 }
 
@@ -367,9 +384,10 @@ static int add_local(
 }
 
 // Adds one result of a name's resolution.
-static int add_resolved(struct opening *opening, const char *text, const struct addrinfo *info)
+static int add_resolved(
+        struct opening *opening, const char *text, bool secure, const struct addrinfo *info)
 {
-	struct target target = {.text = text, .length = info->ai_addrlen};
+	struct target target = {.text = text, .secure = secure, .length = info->ai_addrlen};
 	int result;
 
 	if (info->ai_addrlen > sizeof(target.address))
@@ -403,7 +421,7 @@ static int add_network(
 	for (struct addrinfo *info = infos; info && result == 0; info = info->ai_next) {
 		if (bound && atoi(address->port) == 0)
 			break;
-		result = add_resolved(opening, text, info);
+		result = add_resolved(opening, text, address->secure, info);
 		if (result == 0) {
 			bound++;
 		} else if (is_unusable(result)) {

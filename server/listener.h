@@ -16,7 +16,8 @@ struct listener {
 	int port;       // in host order, also if 0 was asked for; 0 for a unix socket
 	char *address;  // as configured: "localhost:8000", "unix:/run/forebay.sock"
 	char *host;     // numeric: "127.0.0.1", "::1"; the path of a unix socket
-	char *url;      // to be shown: "http://[::1]:8000", "unix:/run/forebay.sock"
+	char *shown;    // numeric: "[::1]:8000", "unix:/run/forebay.sock"
+	bool secure;    // clients speak TLS
 	char *identity; // what was asked for, numeric: what a reload recognises it by
 };
 
@@ -27,19 +28,24 @@ struct listener_set {
 
 #define LISTENER_ERROR_SIZE 512
 
-// An address split: HOST:PORT, [IPV6]:PORT, *:PORT or unix:/PATH.
+// What stands before listener->shown in an URL: "https://", "http://", or "" for a unix socket.
+const char *listener_scheme(const struct listener *listener);
+
+// An address split: HOST:PORT, [IPV6]:PORT, *:PORT, any of them behind http:// or https://, or
+// unix:/PATH.
 struct listener_address {
 	char host
 	        [256]; // without brackets; "" for any address (of both families); the path of unix:
 	char port[8];  // decimal; "" for unix:
 	bool local;    // unix:
+	bool secure;   // https://
 };
 
 // Checks and splits TEXT. Returns true, or false with a static REASON: "the port must be 0..65535".
 bool listener_parse(const char *text, struct listener_address *address, const char **reason);
 
 // Binds and listens on every one of ADDRESSES, a host name on all its addresses (with port 0 only on
-// the first, so that there is one port to tell). Sockets of OLD (may be NULL) whose address is still
+// the first, so that there is one port to tell). One address can't have TLS and not. Sockets of OLD (may be NULL) whose address is still
 // wanted are taken over: moved from OLD to SET. If anything fails, OLD is as before, SET is empty, the
 // result is a negative errno, and ERROR is a sentence: "cannot bind 127.0.0.1:80: Permission denied".
 // Otherwise what is left in OLD is what has vanished; end it with listener_set_fini().

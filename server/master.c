@@ -26,6 +26,7 @@
 #include "server/crew.h"
 #include "server/daemon.h"
 #include "server/log.h"
+#include "server/tls.h"
 
 enum {
 	REAP_MS = 1000,          // how often the layer is looked over for dead processes
@@ -46,6 +47,7 @@ struct master {
 	char **argv; // read again at a reload
 	struct options options;
 	struct listener_set listeners;
+	struct tls *tls; // NULL if no address wants it
 	struct privileges privileges;
 	struct daemon_pid_file pid_file;
 	struct forebay *layer;
@@ -157,6 +159,18 @@ static void raise_file_limit(struct master *master)
 		log_warning("cannot raise the limit of open files: %s", strerror(errno));
 }
 
+// Reads certificates and keys, if they are wanted. Returns as tls_new(); FRESH is NULL without them.
+static int read_tls(const struct options *options, const struct tls *former, struct tls **fresh,
+        char error[TLS_ERROR_SIZE])
+{
+	*fresh = NULL;
+	if (options_want_tls(options))
+		return tls_new(options, former, fresh, error);
+	if (options->tls_certificate.count || options->tls_key.count)
+		log_warning("certificates aren't used: no --bind begins with https://");
+	return 0;
+}
+
 // What is refused here is refused before anything was made, and while a terminal can still be told.
 static int prepare(struct master *master)
 {
@@ -175,7 +189,7 @@ static int prepare(struct master *master)
 	result = open_logs(master, options, &path);
 	if (result < 0)
 		return refuse(master, result, "cannot open %s: %s", path, strerror(-result));
-	return 0;
+	return read_tls(options, NULL, &master->tls, master->error);
 }
 
 // Lets the user that children run as into the layer's directory.
@@ -225,7 +239,8 @@ static int open_layer(struct master *master)
 static void announce(const struct listener_set *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++)
-		log_info("listening on %s", listeners->listeners[i].url);
+		log_info("listening on %s%s", listener_scheme(&listeners->listeners[i]),
+		        listeners->listeners[i].shown);
 }
 
 // The part that is the daemon's own: locks and attachments don't pass to another process.
@@ -274,6 +289,7 @@ static int start(struct master *master)
 	master->context = (struct child_context){
 	        .options = &master->options,
 	        .listeners = &master->listeners,
+	        .tls = master->tls,
 	        .privileges = &master->privileges,
 	        .pid_file = &master->pid_file,
 	        .layer = master->layer,
@@ -303,7 +319,8 @@ static void report_change(const char *name, bool needs_restart, void *context)
 		log_info("reload: option %s has changed", name);
 }
 
-static void apply(struct master *master, struct options *fresh, struct listener_set *listeners)
+static void apply(struct master *master, struct options *fresh, struct listener_set *listeners,
+        struct tls *tls)
 {
 	int64_t now = monotonic_ms();
 
@@ -311,6 +328,8 @@ static void apply(struct master *master, struct options *fresh, struct listener_
 	options_fini(&master->options);
 	master->listeners = *listeners;
 	master->options = *fresh;
+	tls_free(master->tls);
+	master->context.tls = master->tls = tls;
 	announce(&master->listeners);
 	crew_retire(&master->crew, CHILD_WORKER, now + WORKER_OVERLAP_MS, CREW_NEVER);
 	crew_retire(&master->crew, CHILD_APP, now + APP_OVERLAP_MS,
@@ -323,6 +342,7 @@ static void reload(struct master *master)
 {
 	struct listener_set listeners;
 	struct options fresh;
+	struct tls *tls = NULL;
 	const char *path;
 	char error[OPTIONS_ERROR_SIZE];
 	int result;
@@ -331,9 +351,12 @@ static void reload(struct master *master)
 	result = options_reload(
 	        &master->options, master->argc, master->argv, &fresh, report_change, NULL, error);
 	if (result == 0)
+		result = read_tls(&fresh, master->tls, &tls, error);
+	if (result == 0)
 		result = listener_set_open(
 		        &listeners, &fresh.bind, fresh.backlog, &master->listeners, error);
 	if (result != 0) {
+		tls_free(tls);
 		log_error("reload refused, all stays as it was: %s", error);
 		options_fini(&fresh);
 		return;
@@ -344,7 +367,7 @@ static void reload(struct master *master)
 		        strerror(-result));
 	if (fresh.daemon)
 		daemon_redirect(log_fd());
-	apply(master, &fresh, &listeners);
+	apply(master, &fresh, &listeners, tls);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -473,6 +496,7 @@ static void finish(struct master *master)
 {
 	crew_fini(&master->crew);
 	listener_set_fini(&master->listeners, true);
+	tls_free(master->tls);
 	forebay_close(master->layer);
 	daemon_pid_file_remove(&master->pid_file);
 	privileges_fini(&master->privileges);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/config_file.h"
+#include "server/listener.h"
 #include "server/options_row.h"
 
 enum { HELP_COLUMNS = 100, HELP_INDENT = 33, WORKERS_MAX = 128 };
@@ -374,6 +375,17 @@ int options_worker_count(const struct options *options)
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
 		count = CPU_COUNT(&set);
 	return count > WORKERS_MAX ? WORKERS_MAX : count;
+}
+
+bool options_want_tls(const struct options *options)
+{
+	struct listener_address address;
+	const char *unused;
+
+	for (size_t i = 0; i < options->bind.count; i++)
+		if (listener_parse(options->bind.items[i], &address, &unused) && address.secure)
+			return true;
+	return false;
 }
 
 char *options_capacities(const struct options *options)

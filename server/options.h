@@ -21,6 +21,7 @@ struct options_list {
 #define OPTIONS_C_DURATION   int64_t             // milliseconds: decimal with ms, s, m or h
 #define OPTIONS_C_STRING     char *              // NULL if there is none
 #define OPTIONS_C_PATH       char *              // absolute; or "-", "off"; or NULL
+#define OPTIONS_C_PATHS      struct options_list // files, absolute
 #define OPTIONS_C_ENUM       int                 // which of the words of RANGE, from 0
 #define OPTIONS_C_ADDRESSES  struct options_list // each accepted by listener_parse()
 #define OPTIONS_C_CAPACITIES struct options_list // each "PATTERN=N"
@@ -65,6 +66,9 @@ void options_print_help(FILE *file);
 
 // How many workers to start: options->workers, or one for each processor this process may use.
 int options_worker_count(const struct options *options);
+
+// Whether an address is to be served with TLS.
+bool options_want_tls(const struct options *options);
 
 // The capacities as forebay_open() takes them, the built-in ones last. To be freed by the caller;
 // NULL when the heap is exhausted.

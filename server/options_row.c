@@ -193,8 +193,9 @@ void options_row_describe(const struct options_row *row, char text[OPTIONS_REASO
 	        [OPTIONS_DURATION] = "a time (a number with ms, s, m or h), ",
 	        [OPTIONS_STRING] = "text, not empty and without control characters",
 	        [OPTIONS_PATH] = "a file name",
+	        [OPTIONS_PATHS] = "a file name",
 	        [OPTIONS_ENUM] = "one of ",
-	        [OPTIONS_ADDRESSES] = "HOST:PORT, [IPV6]:PORT or unix:/PATH",
+	        [OPTIONS_ADDRESSES] = "HOST:PORT, [IPV6]:PORT, https://HOST:PORT or unix:/PATH",
 	        [OPTIONS_CAPACITIES] = "PATTERN=N with a number N, 1..1000000",
 	        [OPTIONS_CONFIG] = "a file name",
 	};
@@ -220,7 +221,7 @@ static const void *place_const(const struct options_row *row, const struct optio
 bool options_row_is_list(const struct options_row *row)
 {
 	return row->type == OPTIONS_ADDRESSES || row->type == OPTIONS_CAPACITIES ||
-	       row->type == OPTIONS_CONFIG;
+	       row->type == OPTIONS_CONFIG || row->type == OPTIONS_PATHS;
 }
 
 static bool is_string(const struct options_row *row)
@@ -340,6 +341,7 @@ int options_row_set(const struct options_row *row, struct options *options, cons
 	case OPTIONS_STRING:
 		return is_clean(text) ? set_string(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_PATH:
+	case OPTIONS_PATHS:
 	case OPTIONS_CONFIG:
 		return is_clean(text) ? set_path(row, options, text) : refuse(row, reason);
 	case OPTIONS_CAPACITIES:

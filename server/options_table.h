@@ -17,13 +17,25 @@
 
 OPTION_GROUP("Listening")
 OPTION(ADDRESSES, bind, "127.0.0.1:8000", NULL, "ADDRESS", RELOAD,
-        "listen on HOST:PORT, [IPV6]:PORT or unix:/PATH; port 0 takes any free one")
+        "listen on HOST:PORT, [IPV6]:PORT or unix:/PATH; https:// before a host is for TLS; port 0 "
+        "takes any free one")
 OPTION(INTEGER, backlog, "1024", "1..65535", "N", RELOAD,
         "connections that may wait to be accepted, per address")
 OPTION(WORKERS, workers, "auto", "1..128", "N", RELOAD,
         "worker processes; auto: as many as there are processors")
 OPTION(INTEGER, max_connections, "16384", "1..1000000", "N", RELOAD,
         "client connections per worker; above it, new ones wait in the backlog")
+
+OPTION_GROUP("TLS")
+OPTION(PATHS, tls_certificate, NULL, NULL, "FILE", RELOAD,
+        "certificate for https:// addresses, with the intermediate ones behind it, in PEM; of several, "
+        "the one that bears the name the client asks for, or else the first; read again at a reload")
+OPTION(PATHS, tls_key, NULL, NULL, "FILE", RELOAD,
+        "private key in PEM, without a passphrase: one for each certificate in the same order, or none "
+        "if they are in the certificates' files")
+OPTION(ENUM, tls_min_version, "1.2", "1.2|1.3", "VERSION", RELOAD, "oldest version of TLS to speak")
+OPTION(STRING, tls_ciphers, NULL, NULL, "LIST", RELOAD,
+        "cipher suites for TLS 1.2, as OpenSSL names them, instead of Mozilla's intermediate ones")
 
 OPTION_GROUP("Layer")
 OPTION(STRING, layer, "default", NULL, "NAME", RESTART,
@@ -75,7 +87,7 @@ OPTION(ENUM, access_log_format, "combined", "combined|json", "FORMAT", RELOAD,
 
 OPTION_GROUP("Time-outs")
 OPTION(DURATION, head_timeout, "15s", "10ms..1h", "TIME", RELOAD,
-        "for a request's head to be complete, or 408")
+        "for a request's head to be complete, or 408; for a TLS handshake")
 OPTION(DURATION, body_timeout, "30s", "10ms..24h", "TIME", RELOAD,
         "without a byte of an awaited body, or 408")
 OPTION(SIZE, body_min_rate, "100", "0..1G", "SIZE", RELOAD,

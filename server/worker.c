@@ -156,6 +156,7 @@ static int add_acceptors(struct worker *worker)
 		acceptor->local.server_name = any ? NULL : listener->host;
 		snprintf(acceptor->local.server_port, sizeof(acceptor->local.server_port), "%d",
 		        listener->family == AF_UNIX ? 80 : listener->port);
+		acceptor->local.tls = listener->secure ? worker->setup->tls : NULL;
 		acceptor->event = event_new(
 		        worker->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, acceptor);
 		if (!acceptor->event)
@@ -288,13 +289,14 @@ static bool is_done(const struct worker *worker)
 static void run(struct worker *worker)
 {
 	while (!is_done(worker)) {
-		bool idle = receive(worker);
+		bool idle = receive(worker) && !worker->pool.pending;
 
 		if (is_done(worker))
 			return;
 		// Consumers are woken once for all the requests of this turn.
 		forebay_cork(worker->layer);
 		event_base_loop(worker->base, EVLOOP_ONCE | (idle ? 0 : EVLOOP_NONBLOCK));
+		connection_pool_resume(&worker->pool);
 		http_server_retry(&worker->http);
 		forebay_uncork(worker->layer);
 		connection_pool_sweep(&worker->pool);

@@ -6,13 +6,15 @@
 
 #include "server/listener.h"
 #include "server/options.h"
+#include "server/tls.h"
 
 // All that crosses from the master to a worker, which is forked and doesn't exec.
 struct worker_setup {
 	const struct options *options;
 	const struct listener_set *listeners;
-	int number;   // 1 and up; the same number returns when a worker is replaced
-	pid_t master; // the parent: when it is gone, the worker stops gracefully
+	const struct tls *tls; // NULL unless a listener wants it
+	int number;            // 1 and up; the same number returns when a worker is replaced
+	pid_t master;          // the parent: when it is gone, the worker stops gracefully
 };
 
 // Runs the worker to its end, in the child, after the master has dropped privileges, set the log's

@@ -112,7 +112,7 @@ class Server:
     @property
     def addresses(self):
         return [(host.strip("[]"), int(port)) for host, port in
-                re.findall(r"listening on http://(\[[^]]+\]|[^\s:/]+):(\d+)", self.log)]
+                re.findall(r"listening on https?://(\[[^]]+\]|[^\s:/]+):(\d+)", self.log)]
 
     @property
     def workers(self):

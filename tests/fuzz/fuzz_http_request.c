@@ -10,7 +10,7 @@
 static void pass(struct http_request *request, const struct http_strict_head *head,
         const char *data, struct forebay *layer)
 {
-	static const struct http_request_peer peer = {"::1", "1", NULL, "80"};
+	static const struct http_request_peer peer = {"::1", "1", NULL, "80", false};
 	struct http_request_body body = {.charset = HTTP_FORM_UTF_8};
 	struct forebay_message *message = forebay_message_new(layer);
 	int status =

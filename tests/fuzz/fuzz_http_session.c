@@ -91,7 +91,7 @@ static void feed(int client, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct http_session_local local = {NULL, "80"};
+	static const struct http_session_local local = {NULL, "80", NULL};
 	static int64_t now;
 	struct sockaddr address = {.sa_family = AF_UNIX};
 	size_t cut = fuzz_cut(&data, &size);

@@ -84,7 +84,8 @@ TEST(what_is_no_address_is_refused_with_a_reason)
 {
 	static const char *const texts[] = {"", ":", "8000", ":80", "host", "host:", "host:x",
 	        "host:80x", "host:-1", "host:65536", "host:000080", "::1:80", "[::1]", "[::1:80",
-	        "[]:80", "[host]:80", "a b:80", "http://host:80", "unix:", "unix:x",
+	        "[]:80", "[host]:80", "a b:80", "ftp://host:80", "https://", "https://host",
+	        "http://https://host:80", "https://unix:/x", "unix:", "unix:x",
 	        "unix:/"
 	        "1234567890123456789012345678901234567890123456789012345678901234567890123456789"
 	        "0123456789012345678901234567890"};
@@ -106,8 +107,8 @@ TEST(port_0_is_chosen_and_shown)
 	EXPECT_INT(OPEN(&set, NULL, "127.0.0.1:0"), 0);
 	EXPECT_INT(set.count, 1);
 	EXPECT(set.listeners[0].port > 0);
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d", set.listeners[0].port);
-	EXPECT_STRING(set.listeners[0].url, url);
+	snprintf(url, sizeof(url), "127.0.0.1:%d", set.listeners[0].port);
+	EXPECT_STRING(set.listeners[0].shown, url);
 	EXPECT_STRING(set.listeners[0].address, "127.0.0.1:0");
 	EXPECT_STRING(set.listeners[0].host, "127.0.0.1");
 	EXPECT(connects_to_port(set.listeners[0].port));
@@ -152,7 +153,7 @@ TEST(ipv6_leaves_ipv4_alone)
 	if (OPEN(&set, NULL, "[::1]:0") < 0)
 		return; // no IPv6 here
 	EXPECT_INT(set.listeners[0].family, AF_INET6);
-	EXPECT(strncmp(set.listeners[0].url, "http://[::1]:", 13) == 0);
+	EXPECT(strncmp(set.listeners[0].shown, "[::1]:", 6) == 0);
 	snprintf(text, sizeof(text), "*:%d", set.listeners[0].port);
 	listener_set_fini(&set, true);
 	EXPECT_INT(OPEN(&set, NULL, text), 0);
@@ -189,7 +190,7 @@ TEST(a_unix_socket_is_for_everybody_and_is_removed)
 
 	name_socket();
 	EXPECT_INT(OPEN(&set, NULL, socket_text), 0);
-	EXPECT_STRING(set.listeners[0].url, socket_text);
+	EXPECT_STRING(set.listeners[0].shown, socket_text);
 	EXPECT_INT(stat(socket_path, &status), 0);
 	EXPECT_INT(status.st_mode & 0777, 0666);
 	EXPECT(connects_to_socket());
