@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// loops.h - what is measured. Each prints one line of JSON.
+#pragma once
+
+#include "tests/bench/bench.h"
+
+void bench_oneway(const struct bench_run *run);    // messages a second
+void bench_roundtrip(const struct bench_run *run); // nanoseconds there and back
+
+// A message as the loops send it, in private memory; see oneway.c.
+struct bench_message {
+	size_t size;
+	uint64_t sum; // of the words between the first and the last
+	uint64_t words[BENCH_SIZE_MAX / 8];
+};
+
+void bench_message_init(struct bench_message *message, size_t size);
+void bench_message_stamp(struct bench_message *message, uint64_t stamp);
+void bench_message_check(const struct bench_message *message, const struct bench_reader *reader);

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// One measurement of one transport: `bench_layer BENCHMARK --transport NAME ...`. It prints one line of
+// JSON, or says on standard error why it can't. scripts/bench runs it, in alternating rounds, and makes tables.
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/bench/loops.h"
+#include "tests/bench/transports.h"
+
+const struct bench_transport *const bench_transports[] = {
+        &bench_forebay,
+        &bench_forebay_corked,
+        &bench_forebay_spin,
+        &bench_forebay_epoll,
+        &bench_shm,
+        &bench_line,
+        &bench_futex,
+#ifdef HAVE_CK
+        &bench_ck_spsc,
+        &bench_ck_mpmc,
+#endif
+        NULL,
+};
+
+static const struct benchmark {
+	const char *name;
+	void (*run)(const struct bench_run *run);
+	int queues;
+	bool needs_transport;
+} benchmarks[] = {
+        {"oneway", bench_oneway, 1, true},
+        {"roundtrip", bench_roundtrip, 2, true},
+};
+
+static const char usage[] =
+        "Usage: bench_layer oneway|roundtrip --transport NAME [--size OCTETS] [--seconds N]\n"
+        "                   [--producers N] [--consumers N] [--realtime]\n"
+        "       bench_layer list\n";
+
+static const struct option options[] = {
+        {"transport", required_argument, NULL, 't'},
+        {"size", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 'd'},
+        {"producers", required_argument, NULL, 'p'},
+        {"consumers", required_argument, NULL, 'c'},
+        {"count", required_argument, NULL, 'n'},
+        {"realtime", no_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+};
+
+static const struct bench_transport *find_transport(const char *name)
+{
+	for (const struct bench_transport *const *at = bench_transports; *at; at++)
+		if (strcmp((*at)->name, name) == 0)
+			return *at;
+	bench_die("%s: not built in", name);
+}
+
+static double number(const char *text, double least, double most)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (*end || end == text || !(value >= least && value <= most))
+		bench_die("%s: not a number from %g to %g", text, least, most);
+	return value;
+}
+
+static void parse(int argc, char **argv, struct bench_run *run)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 't':
+			run->transport = find_transport(optarg);
+			break;
+		case 's':
+			run->size = (size_t)number(optarg, 8, BENCH_SIZE_MAX);
+			break;
+		case 'd':
+			run->seconds = number(optarg, 0.01, 600);
+			break;
+		case 'p':
+			run->producers = (int)number(optarg, 1, BENCH_PROCESSES);
+			break;
+		case 'c':
+			run->consumers = (int)number(optarg, 1, BENCH_PROCESSES);
+			break;
+		case 'n':
+			run->count = (long)number(optarg, 0, 1e7);
+			break;
+		case 'r':
+			run->realtime = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(EXIT_SUCCESS);
+		default:
+			fputs(usage, stderr);
+			exit(EXIT_FAILURE);
+		}
+	}
+}
+
+static int list(void)
+{
+	for (const struct bench_transport *const *at = bench_transports; *at; at++)
+		puts((*at)->name);
+	return EXIT_SUCCESS;
+}
+
+// In memory if possible: the layer is there, and the sockets.
+static char *make_directory(void)
+{
+	static char memory[] = "/dev/shm/forebay-bench-XXXXXX",
+	            disk[] = "/tmp/forebay-bench-XXXXXX";
+	char *directory = mkdtemp(memory);
+
+	if (!directory)
+		directory = mkdtemp(disk);
+	if (!directory)
+		bench_die("cannot make a directory: %s", strerror(errno));
+	return directory;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_run run = {.size = 8, .producers = 1, .consumers = 1, .seconds = 1};
+
+	if (argc == 2 && strcmp(argv[1], "list") == 0)
+		return list();
+	parse(argc, argv, &run);
+	for (size_t i = 0; i < sizeof benchmarks / sizeof *benchmarks; i++) {
+		const struct benchmark *benchmark = &benchmarks[i];
+
+		if (optind != argc - 1 || strcmp(argv[optind], benchmark->name) != 0)
+			continue;
+		if (benchmark->needs_transport && !run.transport)
+			bench_die("--transport is missing; see `bench_layer list`");
+		run.queues = benchmark->queues;
+		run.crowded = run.producers + run.consumers > sysconf(_SC_NPROCESSORS_ONLN);
+		run.directory = make_directory();
+		benchmark->run(&run);
+		rmdir(run.directory);
+		return EXIT_SUCCESS;
+	}
+	fputs(usage, stderr);
+	return EXIT_FAILURE;
+}
