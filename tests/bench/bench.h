@@ -11,12 +11,15 @@
 #pragma once
 
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum {
 	BENCH_DEPTH = 128,    // messages that a queue holds, where its makers let us choose
@@ -113,7 +116,7 @@ static inline uint64_t bench_word(const char *data)
 // The next LENGTH octets of the message. Four sums, so that the reading isn't held up by the adding.
 static inline void bench_read(struct bench_reader *reader, const void *from, size_t length)
 {
-	const char *data = from, *end = data + length;
+	const char *data = (const char *)from, *end = data + length;
 	uint64_t sum[4] = {0};
 
 	if (reader->length == 0 && length >= sizeof reader->first)
@@ -131,3 +134,7 @@ static inline void bench_read(struct bench_reader *reader, const void *from, siz
 		sum[0] += (uint64_t)(unsigned char)*data << i;
 	reader->sum += sum[0] + sum[1] + sum[2] + sum[3];
 }
+
+#ifdef __cplusplus
+}
+#endif

@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 10 // s, for what takes a moment
+#define PATIENCE 10  // s, for what takes a moment
+#define WARM_UP  0.1 // s
 
 bool bench_crowded;
 
@@ -164,7 +165,7 @@ void bench_crew_go(struct bench_crew *crew)
 	atomic_store(&crew->control->go, 1);
 }
 
-void bench_crew_sleep(struct bench_crew *crew, double seconds)
+static void sleep_seconds(struct bench_crew *crew, double seconds)
 {
 	int64_t nanoseconds = (int64_t)(seconds * 1e9);
 
@@ -174,9 +175,22 @@ void bench_crew_sleep(struct bench_crew *crew, double seconds)
 	look_after(crew);
 }
 
-void bench_crew_end(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew))
+void bench_crew_warm_up(struct bench_crew *crew)
+{
+	sleep_seconds(crew, WARM_UP);
+	atomic_store(&crew->control->warm, 1);
+}
+
+void bench_crew_measure(struct bench_crew *crew)
+{
+	sleep_seconds(crew, crew->run->seconds);
+}
+
+void bench_crew_stop(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew))
 {
 	int64_t limit = bench_now() + PATIENCE * 1000000000ll;
+
+	atomic_store(&crew->control->stop, 1);
 
 	while (!done(crew)) {
 		look_after(crew);

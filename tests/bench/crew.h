@@ -2,13 +2,17 @@
 // crew.h - the processes of one benchmark: forked, pinned, started together, watched, ended.
 #pragma once
 
+#include <stdatomic.h>
+
 #include "tests/bench/bench.h"
 
 // Shared by parent and children. What is written often has lines of its own.
 struct bench_control {
 	_Atomic uint32_t ready; // children that wait for `go`
 	_Atomic uint32_t go;
-	_Alignas(128) _Atomic uint32_t stop; // senders: no more
+	// Written twice: the warm-up is over, and senders are to send no more.
+	_Alignas(128) _Atomic uint32_t warm;
+	_Atomic uint32_t stop;
 	_Alignas(128) _Atomic uint32_t ends; // last messages that have arrived
 	struct bench_counter {
 		_Alignas(128) _Atomic uint64_t value;
@@ -35,11 +39,12 @@ void bench_crew_ready(struct bench_crew *crew);
 // Lets them all begin together.
 void bench_crew_go(struct bench_crew *crew);
 
-// Sleeps SECONDS, or ends the benchmark if a process failed.
-void bench_crew_sleep(struct bench_crew *crew, double seconds);
+// Sleeps while they run, for the warm-up and then for the seconds measured. Ends the benchmark if a process failed.
+void bench_crew_warm_up(struct bench_crew *crew);
+void bench_crew_measure(struct bench_crew *crew);
 
-// Waits until DONE(crew), a few seconds at most, then ends what still waits for messages.
-void bench_crew_end(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew));
+// Says `stop`, waits until DONE(crew), a few seconds at most, then ends the processes.
+void bench_crew_stop(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew));
 
 // A millisecond of sleep.
 void bench_nap(void);

@@ -18,9 +18,24 @@ const struct bench_transport *const bench_transports[] = {
         &bench_shm,
         &bench_line,
         &bench_futex,
+        &bench_pipe,
+        &bench_pipe_spin,
+        &bench_mq,
+        &bench_mq_spin,
 #ifdef HAVE_CK
         &bench_ck_spsc,
         &bench_ck_mpmc,
+#endif
+#ifdef HAVE_BOOST
+        &bench_boost,
+        &bench_boost_spin,
+#endif
+#ifdef HAVE_ZEROMQ
+        &bench_zeromq,
+#endif
+#ifdef HAVE_REDIS
+        &bench_redis,
+        &bench_redis_pipelined,
 #endif
         NULL,
 };
@@ -114,18 +129,28 @@ static int list(void)
 	return EXIT_SUCCESS;
 }
 
+static const char *directory;
+static pid_t owner;
+
+static void remove_directory(void)
+{
+	if (getpid() == owner)
+		(void)rmdir(directory);
+}
+
 // In memory if possible: the layer is there, and the sockets.
-static char *make_directory(void)
+static void make_directory(void)
 {
 	static char memory[] = "/dev/shm/forebay-bench-XXXXXX",
 	            disk[] = "/tmp/forebay-bench-XXXXXX";
-	char *directory = mkdtemp(memory);
 
+	directory = mkdtemp(memory);
 	if (!directory)
 		directory = mkdtemp(disk);
 	if (!directory)
 		bench_die("cannot make a directory: %s", strerror(errno));
-	return directory;
+	owner = getpid();
+	atexit(remove_directory);
 }
 
 int main(int argc, char **argv)
@@ -144,9 +169,9 @@ int main(int argc, char **argv)
 			bench_die("--transport is missing; see `bench_layer list`");
 		run.queues = benchmark->queues;
 		run.crowded = run.producers + run.consumers > sysconf(_SC_NPROCESSORS_ONLN);
-		run.directory = make_directory();
+		make_directory();
+		run.directory = directory;
 		benchmark->run(&run);
-		rmdir(run.directory);
 		return EXIT_SUCCESS;
 	}
 	fputs(usage, stderr);

@@ -8,8 +8,7 @@
 
 #include "tests/bench/crew.h"
 
-#define WARM_UP 2000
-#define STOP    UINT64_MAX
+#define STOP UINT64_MAX
 
 static void receive(const struct bench_run *run, void *end, struct bench_message *message,
         struct bench_reader *reader)
@@ -35,7 +34,7 @@ static void ping(struct bench_crew *crew, int index)
 	struct bench_control *control = crew->control;
 	void *out = run->transport->open(run, 0, BENCH_SENDER, index);
 	void *in = run->transport->open(run, 1, BENCH_RECEIVER, index);
-	uint64_t last = 0;
+	uint64_t last = bench_ticks();
 
 	bench_message_init(&message, run->size);
 	bench_crew_ready(crew);
@@ -48,7 +47,8 @@ static void ping(struct bench_crew *crew, int index)
 		now = bench_ticks();
 		if (reader.first != i + 1)
 			bench_die("the answer is to another message");
-		if (i >= WARM_UP && control->sample_count < BENCH_SAMPLES)
+		if (atomic_load_explicit(&control->warm, memory_order_relaxed) &&
+		        control->sample_count < BENCH_SAMPLES)
 			control->samples[control->sample_count++] = now - last;
 		last = now;
 	}
@@ -106,12 +106,12 @@ void bench_roundtrip(const struct bench_run *run)
 	bench_crew_add(&crew, 0, ping, 0);
 	bench_crew_add(&crew, 1, pong, 0);
 	bench_crew_go(&crew);
+	bench_crew_warm_up(&crew);
 	start = bench_now();
 	ticks = bench_ticks();
-	bench_crew_sleep(&crew, run->seconds);
+	bench_crew_measure(&crew);
 	scale = (double)(bench_now() - start) / (double)(bench_ticks() - ticks);
-	atomic_store(&control->stop, 1);
-	bench_crew_end(&crew, has_ended);
+	bench_crew_stop(&crew, has_ended);
 	if (run->transport->teardown)
 		run->transport->teardown(run);
 	samples = control->samples;

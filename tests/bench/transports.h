@@ -8,16 +8,18 @@
 extern "C" {
 #endif
 
+// via_forebay.c, via_shm.c
 extern const struct bench_transport bench_forebay, bench_forebay_corked, bench_forebay_spin,
-        bench_forebay_epoll;                                 // via_forebay.c
-extern const struct bench_transport bench_shm;               // via_shm.c
-extern const struct bench_transport bench_line, bench_futex; // via_word.c
-extern const struct bench_transport bench_pipe;              // via_kernel.c
-extern const struct bench_transport bench_mq;
-extern const struct bench_transport bench_ck_spsc, bench_ck_mpmc;       // via_ck.c
-extern const struct bench_transport bench_boost, bench_boost_spin;      // via_boost.cc
-extern const struct bench_transport bench_zeromq;                       // via_zeromq.c
-extern const struct bench_transport bench_redis, bench_redis_pipelined; // via_redis.c
+        bench_forebay_epoll, bench_shm;
+// via_word.c: round trips only
+extern const struct bench_transport bench_line, bench_futex;
+// via_kernel.c
+extern const struct bench_transport bench_pipe, bench_pipe_spin, bench_mq, bench_mq_spin;
+// via_ck.c, via_boost.cc, via_zeromq.c, via_redis.c
+extern const struct bench_transport bench_ck_spsc, bench_ck_mpmc;
+extern const struct bench_transport bench_boost, bench_boost_spin;
+extern const struct bench_transport bench_zeromq;
+extern const struct bench_transport bench_redis, bench_redis_pipelined;
 
 #ifdef __cplusplus
 }
