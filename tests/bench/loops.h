@@ -7,6 +7,13 @@
 void bench_oneway(const struct bench_run *run);    // messages a second
 void bench_roundtrip(const struct bench_run *run); // nanoseconds there and back
 
+// By one process, messages a second; see alone.c.
+void bench_memory(const struct bench_run *run);
+void bench_channels(const struct bench_run *run);
+void bench_spread(const struct bench_run *run);
+void bench_listened(const struct bench_run *run);
+void bench_queued(const struct bench_run *run);
+
 // A message as the loops send it, in private memory; see oneway.c.
 struct bench_message {
 	size_t size;

@@ -48,12 +48,23 @@ static const struct benchmark {
 } benchmarks[] = {
         {"oneway", bench_oneway, 1, true},
         {"roundtrip", bench_roundtrip, 2, true},
+        {"memory", bench_memory, 0, false},
+        {"channels", bench_channels, 0, false},
+        {"spread", bench_spread, 0, false},
+        {"listened", bench_listened, 0, false},
+        {"queued", bench_queued, 0, false},
 };
 
 static const char usage[] =
-        "Usage: bench_layer oneway|roundtrip --transport NAME [--size OCTETS] [--seconds N]\n"
-        "                   [--producers N] [--consumers N] [--realtime]\n"
-        "       bench_layer list\n";
+        "Usage: bench_layer oneway --transport NAME [--producers N] [--consumers N] [OPTION]...\n"
+        "       bench_layer roundtrip --transport NAME [OPTION]...\n"
+        "       bench_layer memory|channels|spread|listened|queued [--count N] [OPTION]...\n"
+        "       bench_layer list\n"
+        "\n"
+        "  --size OCTETS  of a message (8)\n"
+        "  --seconds N    to measure, after a warm-up (1)\n"
+        "  --count N      buffers, channels or messages\n"
+        "  --realtime     SCHED_FIFO for the measured processes; takes privileges\n";
 
 static const struct option options[] = {
         {"transport", required_argument, NULL, 't'},
