@@ -9,10 +9,12 @@ each, every message filled from the sender's memory, read in full by the receive
 import collections
 import json
 import os
+import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import report
 
@@ -21,6 +23,7 @@ PROGRAM = report.ROOT / "build-bench/tests/bench/bench_layer"
 SIZES = {128: "128 B", 1024: "1 KiB", 65536: "64 KiB"}
 ONE_WAY = ["forebay", "forebay-corked", "forebay-spin", "shm", "ck-spsc", "ck-mpmc", "boost",
            "boost-spin", "zeromq", "redis-pipelined", "redis", "mq", "mq-spin", "pipe", "pipe-spin"]
+LIMITS = ["handover", "memcpy"]
 SPINNING = ["line", "shm", "forebay-spin", "ck-spsc", "ck-mpmc", "boost-spin", "mq-spin",
             "pipe-spin"]
 SLEEPING = ["futex", "forebay", "forebay-epoll", "pipe", "mq", "boost", "zeromq", "redis"]
@@ -50,8 +53,10 @@ What is compared with what:
   one by one, or (-pipelined) 64 at a time. Redis and ZeroMQ do what Forebay doesn't (other machines;
   persistence), and pay for it here.
 - forebay, shm and ck hand out the message where it lies in shared memory; from the others it comes as
-  a copy. The receiver adds up every word of it there. memcpy: a message copied into one buffer and
-  out of it by one process, the same buffer each time.
+  a copy. The receiver adds up every word of it there.
+- The machine's limits. line: a word on a cache line, there and back. futex: the same with a wake-up.
+  handover: buffers in turn, with a flag each, and as few as stay in the cache. memcpy: one process
+  copies a message into a buffer, always the same, and out of it; no other core is involved.
 - A queue holds 128 messages; a POSIX message queue 10 where the kernel's limits allow no more;
   ZeroMQ 64 on each side and what the socket holds; Redis senders wait while the list is longer, which
   they look at once a batch. A pipe has the octets of 128 messages, or 1 MiB if it may not have more."""
@@ -60,8 +65,9 @@ What is compared with what:
 class Jobs:
     """Measurements by key, a round at a time."""
 
-    def __init__(self, arguments, built):
+    def __init__(self, arguments, built, directory):
         self.arguments = arguments
+        self.directory = directory
         self.built = built
         self.commands = {}
         self.results = collections.defaultdict(list)
@@ -70,7 +76,8 @@ class Jobs:
     def add(self, benchmark, name, size=8, shape=(1, 1), count=0):
         key = (benchmark, name, size, shape, count)
         command = [PROGRAM, benchmark, "--size", size, "--seconds", self.arguments.seconds,
-                   "--count", count, "--producers", shape[0], "--consumers", shape[1]]
+                   "--count", count, "--producers", shape[0], "--consumers", shape[1],
+                   "--directory", self.directory]
         if benchmark in ("oneway", "roundtrip"):
             command += ["--transport", name]
             if name not in self.built:
@@ -90,25 +97,25 @@ class Jobs:
                       file=sys.stderr, flush=True)
             if key in self.excuses:
                 continue
-            result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
-                                    text=True, check=False, timeout=120)
+            try:
+                result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+                                        text=True, check=False, timeout=120)
+            except subprocess.TimeoutExpired:
+                self.excuse(key, "took more than 2 minutes")
+                continue
             if result.returncode != 0:
-                reason = (result.stderr.strip().splitlines() or ["failed"])[0]
-                self.excuses[key] = reason
-                print(f"{' '.join(map(str, key[:3]))}: {reason}", file=sys.stderr)
+                self.excuse(key, (result.stderr.strip().splitlines() or ["failed"])[0])
                 continue
             self.results[key].append(json.loads(result.stdout))
         print(f"\rround {number} of {self.arguments.rounds} is done", file=sys.stderr)
 
-    def median(self, figure, *key):
-        """The median of one figure, or None."""
-        return self.median_of(figure, self.key(*key))
+    def excuse(self, key, reason):
+        self.excuses[key] = reason
+        print(f"{key[1]} {key[0]} {key[2]}: {reason}", file=sys.stderr)
 
-    @staticmethod
-    def key(benchmark, name, size=8, shape=(1, 1), count=0):
-        return benchmark, name, size, shape, count
-
-    def median_of(self, figure, key):
+    def median(self, figure, benchmark, name, size=8, shape=(1, 1), count=0):
+        """The median of one figure, or None if it wasn't measured."""
+        key = (benchmark, name, size, shape, count)
         values = [result[figure] for result in self.results[key]]
         return statistics.median(values) if values and key not in self.excuses else None
 
@@ -129,7 +136,7 @@ def one_way_table(jobs):
     rows = [["messages/s"]]
     for size in SIZES.values():
         rows[0] += [size, "to forebay"]
-    for name in [*ONE_WAY, "memcpy"]:
+    for name in ONE_WAY + LIMITS:
         row = [name]
         for size in SIZES:
             base = jobs.median("rate", "oneway", "forebay", size)
@@ -193,7 +200,8 @@ def summary(jobs):
                 f"{ratio(one_way('forebay', size), one_way('redis-pipelined', size))} x "
                 "redis-pipelined")
         memory = jobs.median("rate", "memory", "memcpy", size, (1, 1), 1)
-        lines.append(f"{line}, {ratio(one_way('forebay', size), memory)} x memcpy in and out")
+        lines.append(f"{line}, {ratio(one_way('forebay', size), one_way('handover', size))} x "
+                     f"handover, {ratio(one_way('forebay', size), memory)} x memcpy")
     return "\n".join(lines)
 
 
@@ -216,7 +224,7 @@ def text_of(jobs, arguments):
                   if crowded else "")
     parts = [
         f"Medians of {arguments.rounds} alternating rounds of {arguments.seconds:g} s each"
-        + (", measured processes under SCHED_FIFO." if arguments.realtime else "."),
+        + ("; SCHED_FIFO for all but several to several." if arguments.realtime else "."),
         "One way, one sender to one receiver, each on a processor of its own:",
         one_way_table(jobs), summary(jobs),
         "Round trips of 8 octets, spinning:", round_trip_table(jobs, SPINNING),
@@ -242,17 +250,9 @@ def check_arguments(parser, arguments):
         parser.error("--rounds must be at least 1, --seconds from 0.01 to 60")
 
 
-def run(arguments):
-    """Measures. Returns the report, and the figures for --json."""
-    # Some of the packages may not exist everywhere: what is missing is said in the report.
-    report.prepare('install_packages "${build_packages[@]}"; '
-                   '(install_packages "${bench_packages[@]}") || true; '
-                   'build "$root/build-bench" -Dbench=true')
-    built = subprocess.run([PROGRAM, "list"], stdin=subprocess.DEVNULL, capture_output=True,
-                           text=True, check=True).stdout.split()
-    jobs = Jobs(arguments, built)
+def add_jobs(jobs):
     for size in SIZES:
-        for name in ONE_WAY:
+        for name in [*ONE_WAY, "handover"]:
             jobs.add("oneway", name, size)
         jobs.add("memory", "memcpy", size, count=1)
     for name in dict.fromkeys(SPINNING + SLEEPING):
@@ -263,8 +263,30 @@ def run(arguments):
     for benchmark, (_, counts) in COSTS.items():
         for count in counts:
             jobs.add(benchmark, "forebay", 128, count=count)
-    for number in range(1, arguments.rounds + 1):
-        jobs.run_round(number)
+
+
+def memory_directory():
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def run(arguments):
+    """Measures. Returns the report, and the figures for --json."""
+    # Some of the packages may not exist everywhere: what is missing is said in the report.
+    report.prepare('install_packages "${build_packages[@]}"; '
+                   '(install_packages "${bench_packages[@]}") || true; '
+                   'build "$root/build-bench" -Dbench=true')
+    built = subprocess.run([PROGRAM, "list"], stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, check=True).stdout.split()
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-", dir=memory_directory()) as directory:
+        try:
+            jobs = Jobs(arguments, built, directory)
+            add_jobs(jobs)
+            for number in range(1, arguments.rounds + 1):
+                jobs.run_round(number)
+        finally:
+            # Boost's queues are beside it, named after it, if a run was interrupted.
+            for left in pathlib.Path("/dev/shm").glob(os.path.basename(directory) + ".*"):
+                left.unlink()
     figures = [dict(zip(("benchmark", "name", "size", "shape", "count"), key), results=results)
                for key, results in jobs.results.items()]
     return text_of(jobs, arguments), figures

@@ -18,6 +18,7 @@ const struct bench_transport *const bench_transports[] = {
         &bench_shm,
         &bench_line,
         &bench_futex,
+        &bench_handover,
         &bench_pipe,
         &bench_pipe_spin,
         &bench_mq,
@@ -64,6 +65,7 @@ static const char usage[] =
         "  --size OCTETS  of a message (8)\n"
         "  --seconds N    to measure, after a warm-up (1)\n"
         "  --count N      buffers, channels or messages\n"
+        "  --directory D  an empty one, on a tmpfs: for the layer and for sockets (a new one)\n"
         "  --realtime     SCHED_FIFO for the measured processes; takes privileges\n";
 
 static const struct option options[] = {
@@ -73,6 +75,7 @@ static const struct option options[] = {
         {"producers", required_argument, NULL, 'p'},
         {"consumers", required_argument, NULL, 'c'},
         {"count", required_argument, NULL, 'n'},
+        {"directory", required_argument, NULL, 'D'},
         {"realtime", no_argument, NULL, 'r'},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -120,6 +123,9 @@ static void parse(int argc, char **argv, struct bench_run *run)
 		case 'n':
 			run->count = (long)number(optarg, 0, 1e7);
 			break;
+		case 'D':
+			run->directory = optarg;
+			break;
 		case 'r':
 			run->realtime = true;
 			break;
@@ -140,28 +146,22 @@ static int list(void)
 	return EXIT_SUCCESS;
 }
 
-static const char *directory;
-static pid_t owner;
+static char made[] = "/dev/shm/forebay-bench-XXXXXX";
+static pid_t maker;
 
 static void remove_directory(void)
 {
-	if (getpid() == owner)
-		(void)rmdir(directory);
+	if (getpid() == maker)
+		(void)rmdir(made);
 }
 
-// In memory if possible: the layer is there, and the sockets.
-static void make_directory(void)
+static const char *make_directory(void)
 {
-	static char memory[] = "/dev/shm/forebay-bench-XXXXXX",
-	            disk[] = "/tmp/forebay-bench-XXXXXX";
-
-	directory = mkdtemp(memory);
-	if (!directory)
-		directory = mkdtemp(disk);
-	if (!directory)
+	if (!mkdtemp(made))
 		bench_die("cannot make a directory: %s", strerror(errno));
-	owner = getpid();
+	maker = getpid();
 	atexit(remove_directory);
+	return made;
 }
 
 int main(int argc, char **argv)
@@ -180,8 +180,8 @@ int main(int argc, char **argv)
 			bench_die("--transport is missing; see `bench_layer list`");
 		run.queues = benchmark->queues;
 		run.crowded = run.producers + run.consumers > sysconf(_SC_NPROCESSORS_ONLN);
-		make_directory();
-		run.directory = directory;
+		if (!run.directory)
+			run.directory = make_directory();
 		benchmark->run(&run);
 		return EXIT_SUCCESS;
 	}

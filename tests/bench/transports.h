@@ -11,8 +11,8 @@ extern "C" {
 // via_forebay.c, via_shm.c
 extern const struct bench_transport bench_forebay, bench_forebay_corked, bench_forebay_spin,
         bench_forebay_epoll, bench_shm;
-// via_word.c: round trips only
-extern const struct bench_transport bench_line, bench_futex;
+// via_word.c: the first two for round trips only, the third for one way from one to one
+extern const struct bench_transport bench_line, bench_futex, bench_handover;
 // via_kernel.c
 extern const struct bench_transport bench_pipe, bench_pipe_spin, bench_mq, bench_mq_spin;
 // via_ck.c, via_boost.cc, via_zeromq.c, via_redis.c

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The limits of the machine, for round trips of one word: nothing that hands a message to another
-// process can be faster.
+// The limits of the machine, for the loops of this benchmark: nothing that hands messages to another process
+// by these means can be faster.
 //
-//   line   a word on a cache line of its own; the receiver spins on it
-//   futex  the same; the receiver sleeps on it, the sender wakes it
+//   line      round trips: a word on a cache line of its own; the receiver spins on it
+//   futex     the same, but the receiver sleeps on it and the sender wakes it
+//   handover  one way: buffers in turn, each with a word that says whose it is; both sides spin
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -18,13 +19,28 @@ struct mailbox {
 	_Atomic uint32_t sequence; // what the futex is on
 };
 
+// A buffer of a hand-over; the octets follow the word directly.
+struct parcel {
+	_Alignas(64) _Atomic uint32_t full;
+	uint32_t length;
+	char data[];
+};
+
 struct end {
 	struct mailbox *mailbox;
 	uint64_t last;
 	uint32_t sequence;
+	uint32_t parcel; // the next one
+};
+
+enum {
+	CACHED = 256 << 10, // octets that the buffers take at most, if one isn't larger
 };
 
 static struct mailbox *mailboxes;
+static char *parcels;
+static size_t stride;
+static uint32_t parcel_count;
 static struct end ends[2][2];
 
 static void setup(const struct bench_run *run)
@@ -89,7 +105,57 @@ static void receive_futex(void *opaque, struct bench_reader *reader)
 	bench_read(reader, &word, sizeof word);
 }
 
+// As many buffers as other queues hold messages, but no more than stay in a core's cache.
+static void set_up_parcels(const struct bench_run *run)
+{
+	if (run->queues != 1 || run->producers + run->consumers > 2)
+		bench_die("buffers are handed from one process to one other");
+	stride = (sizeof(struct parcel) + run->size + 63) / 64 * 64;
+	parcel_count = (uint32_t)(CACHED / stride);
+	if (parcel_count > BENCH_DEPTH)
+		parcel_count = BENCH_DEPTH;
+	if (parcel_count < 2)
+		parcel_count = 2;
+	parcels = bench_shared(parcel_count * stride);
+}
+
+static void *open_parcels(const struct bench_run *run, int queue, enum bench_role role, int index)
+{
+	(void)run;
+	(void)index;
+	return &ends[queue][role];
+}
+
+static struct parcel *next_parcel(struct end *end, uint32_t full)
+{
+	struct parcel *parcel = (struct parcel *)(parcels + end->parcel * stride);
+
+	end->parcel = end->parcel + 1 == parcel_count ? 0 : end->parcel + 1;
+	while (atomic_load_explicit(&parcel->full, memory_order_acquire) != full)
+		bench_pause();
+	return parcel;
+}
+
+static void send_parcel(void *opaque, const void *data, size_t size)
+{
+	struct parcel *parcel = next_parcel(opaque, 0);
+
+	parcel->length = (uint32_t)size;
+	memcpy(parcel->data, data, size);
+	atomic_store_explicit(&parcel->full, 1, memory_order_release);
+}
+
+static void receive_parcel(void *opaque, struct bench_reader *reader)
+{
+	struct parcel *parcel = next_parcel(opaque, 1);
+
+	bench_read(reader, parcel->data, parcel->length);
+	atomic_store_explicit(&parcel->full, 0, memory_order_release);
+}
+
 const struct bench_transport bench_line = {
         "line", setup, NULL, open_end, send_line, NULL, receive_line};
 const struct bench_transport bench_futex = {
         "futex", setup, NULL, open_end, send_futex, NULL, receive_futex};
+const struct bench_transport bench_handover = {
+        "handover", set_up_parcels, NULL, open_parcels, send_parcel, NULL, receive_parcel};
