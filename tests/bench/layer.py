@@ -23,17 +23,17 @@ PROGRAM = report.ROOT / "build-bench/tests/bench/bench_layer"
 SIZES = {128: "128 B", 1024: "1 KiB", 65536: "64 KiB"}
 ONE_WAY = ["forebay", "forebay-corked", "forebay-spin", "shm", "ck-spsc", "ck-mpmc", "boost",
            "boost-spin", "zeromq", "redis-pipelined", "redis", "mq", "mq-spin", "pipe", "pipe-spin"]
-LIMITS = ["handover", "memcpy"]
+MACHINE = ["handover", "memcpy"]
 SPINNING = ["line", "shm", "forebay-spin", "ck-spsc", "ck-mpmc", "boost-spin", "mq-spin",
             "pipe-spin"]
 SLEEPING = ["futex", "forebay", "forebay-epoll", "pipe", "mq", "boost", "zeromq", "redis"]
 CROWDS = ["forebay", "forebay-spin", "shm", "ck-mpmc", "boost", "zeromq", "redis-pipelined",
           "redis", "mq", "pipe"]
-SHAPES = [(2, 2), (4, 1)]
+SHAPES = [(1, 1), (2, 2), (4, 1)]
 CHANNELS = [1, 1000, 10000, 100000]
 COSTS = {
     "channels": ("one channel in use, that many exist", CHANNELS),
-    "spread": ("sending to all of that many in turn", CHANNELS),
+    "spread": ("sending to that many, all in turn", CHANNELS),
     "listened": ("receiving from that many, one at a time busy", [1, 10, 100, 1000]),
     "queued": ("that many messages wait in the channel", [0, 100, 1000, 8000]),
 }
@@ -54,74 +54,101 @@ What is compared with what:
   persistence), and pay for it here.
 - forebay, shm and ck hand out the message where it lies in shared memory; from the others it comes as
   a copy. The receiver adds up every word of it there.
-- The machine's limits. line: a word on a cache line, there and back. futex: the same with a wake-up.
-  handover: buffers in turn, with a flag each, and as few as stay in the cache. memcpy: one process
+- What the machine gives. line: a word on a cache line, there and back. futex: the same with a wake-up.
+  handover: as many buffers as a queue holds, in turn, with a flag each. memcpy: one process
   copies a message into a buffer, always the same, and out of it; no other core is involved.
 - A queue holds 128 messages; a POSIX message queue 10 where the kernel's limits allow no more;
   ZeroMQ 64 on each side and what the socket holds; Redis senders wait while the list is longer, which
   they look at once a batch. A pipe has the octets of 128 messages, or 1 MiB if it may not have more."""
 
 
+# One measurement: what bench_layer is told.
+Key = collections.namedtuple("Key", "benchmark name size shape count",
+                             defaults=(8, (1, 1), 0))
+
+
+LINE = Key("roundtrip", "line")
+
+
 class Jobs:
-    """Measurements by key, a round at a time."""
+    """Measurements in groups. What is compared is measured side by side: A B C A B C ..., because
+    machines, virtual ones above all, are not the same from one minute to the next."""
 
     def __init__(self, arguments, built, directory):
         self.arguments = arguments
-        self.directory = directory
         self.built = built
-        self.commands = {}
-        self.results = collections.defaultdict(list)
+        self.directory = directory
+        self.groups = []
+        self.results = collections.defaultdict(list)  # a dictionary, or None, for each round
+        self.distances = []  # round trips of a cache line
         self.excuses = {}
 
-    def add(self, benchmark, name, size=8, shape=(1, 1), count=0):
-        key = (benchmark, name, size, shape, count)
-        command = [PROGRAM, benchmark, "--size", size, "--seconds", self.arguments.seconds,
-                   "--count", count, "--producers", shape[0], "--consumers", shape[1],
-                   "--directory", self.directory]
-        if benchmark in ("oneway", "roundtrip"):
-            command += ["--transport", name]
-            if name not in self.built:
-                package = PACKAGES.get(name.split("-")[0], "?")
+    def add_group(self, keys):
+        keys = list(keys)
+        self.groups.append(keys)
+        for key in keys:
+            if key.benchmark not in ("oneway", "roundtrip"):
+                continue
+            if key.name not in self.built:
+                package = PACKAGES.get(key.name.split("-")[0], "?")
                 self.excuses[key] = f"{package} not installed"
-            elif name.startswith("redis") and not shutil.which("redis-server"):
+            elif key.name.startswith("redis") and not shutil.which("redis-server"):
                 self.excuses[key] = "redis-server not installed"
+
+    def command(self, key):
+        command = [PROGRAM, key.benchmark, "--size", key.size, "--count", key.count,
+                   "--seconds", self.arguments.seconds, "--directory", self.directory,
+                   "--producers", key.shape[0], "--consumers", key.shape[1]]
+        if key.benchmark in ("oneway", "roundtrip"):
+            command += ["--transport", key.name]
         # Where processes share a processor, first come first served would starve some.
-        if self.arguments.realtime and sum(shape) <= 2:
+        if self.arguments.realtime and sum(key.shape) <= 2:
             command += ["--realtime"]
-        self.commands[key] = [str(word) for word in command]
+        return [str(word) for word in command]
 
-    def run_round(self, number):
-        for done, (key, command) in enumerate(self.commands.items()):
-            if sys.stderr.isatty():
-                print(f"\rround {number}: {done + 1} of {len(self.commands)} ", end="",
-                      file=sys.stderr, flush=True)
-            if key in self.excuses:
-                continue
-            try:
-                result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
-                                        text=True, check=False, timeout=120)
-            except subprocess.TimeoutExpired:
-                self.excuse(key, "took more than 2 minutes")
-                continue
-            if result.returncode != 0:
-                self.excuse(key, (result.stderr.strip().splitlines() or ["failed"])[0])
-                continue
-            self.results[key].append(json.loads(result.stdout))
-        print(f"\rround {number} of {self.arguments.rounds} is done", file=sys.stderr)
+    def measure(self, key):
+        try:
+            result = subprocess.run(self.command(key), stdin=subprocess.DEVNULL, timeout=120,
+                                    capture_output=True, text=True, check=False)
+        except subprocess.TimeoutExpired:
+            self.excuses[key] = "took more than 2 minutes"
+            return None
+        if result.returncode != 0:
+            self.excuses[key] = (result.stderr.strip().splitlines() or ["failed"])[0]
+            return None
+        return json.loads(result.stdout)
 
-    def excuse(self, key, reason):
-        self.excuses[key] = reason
-        print(f"{key[1]} {key[0]} {key[2]}: {reason}", file=sys.stderr)
+    def run(self):
+        total = sum(map(len, self.groups)) * self.arguments.rounds
+        done = 0
+        for keys in self.groups:
+            for _ in range(self.arguments.rounds):
+                self.distances.append(self.measure(LINE))
+                for key in keys:
+                    self.results[key].append(
+                        None if key in self.excuses else self.measure(key))
+                    done += 1
+                    if sys.stderr.isatty():
+                        print(f"\r{done} of {total} ", end="", file=sys.stderr, flush=True)
+        for key, reason in self.excuses.items():
+            print(f"{key.name} {key.benchmark} {key.size}: {reason}", file=sys.stderr)
 
-    def median(self, figure, benchmark, name, size=8, shape=(1, 1), count=0):
-        """The median of one figure, or None if it wasn't measured."""
-        key = (benchmark, name, size, shape, count)
-        values = [result[figure] for result in self.results[key]]
-        return statistics.median(values) if values and key not in self.excuses else None
+    def median(self, figure, key):
+        """The median of a figure, or None if it wasn't measured in every round."""
+        if key in self.excuses or not self.results[key]:
+            return None
+        return statistics.median(result[figure] for result in self.results[key])
+
+    def ratio(self, figure, key, base):
+        """The median of the rounds' own ratios to BASE, as text."""
+        if self.median(figure, key) is None or self.median(figure, base) is None:
+            return "-"
+        pairs = zip(self.results[key], self.results[base])
+        return f"{statistics.median(a[figure] / b[figure] for a, b in pairs):.2f}"
 
 
-def ratio(value, base):
-    return f"{value / base:.2f}" if value and base else "-"
+def one_way(name, size):
+    return Key("memory", name, size, count=1) if name == "memcpy" else Key("oneway", name, size)
 
 
 def rate(value):
@@ -136,85 +163,91 @@ def one_way_table(jobs):
     rows = [["messages/s"]]
     for size in SIZES.values():
         rows[0] += [size, "to forebay"]
-    for name in ONE_WAY + LIMITS:
+    for name in ONE_WAY + MACHINE:
         row = [name]
         for size in SIZES:
-            base = jobs.median("rate", "oneway", "forebay", size)
-            value = (jobs.median("rate", "memory", "memcpy", size, (1, 1), 1) if name == "memcpy"
-                     else jobs.median("rate", "oneway", name, size))
-            row += [rate(value), ratio(value, base)]
+            key = one_way(name, size)
+            row += [rate(jobs.median("rate", key)),
+                    jobs.ratio("rate", key, one_way("forebay", size))]
         rows.append(row)
     return report.table(rows)
 
 
 def round_trip_table(jobs, names):
-    base = jobs.median("p50", "roundtrip", names[0])
+    base = Key("roundtrip", names[0])
     rows = [["there and back", "p50", f"to {names[0]}", "p99"]]
     for name in names:
-        value = jobs.median("p50", "roundtrip", name)
-        rows.append([name, nanoseconds(value), ratio(value, base),
-                     nanoseconds(jobs.median("p99", "roundtrip", name))])
+        key = Key("roundtrip", name)
+        rows.append([name, nanoseconds(jobs.median("p50", key)), jobs.ratio("p50", key, base),
+                     nanoseconds(jobs.median("p99", key))])
     return report.table(rows)
 
 
 def crowd_table(jobs):
     rows = [["messages/s, 128 B"]]
-    for producers, consumers in [(1, 1), *SHAPES]:
+    for producers, consumers in SHAPES:
         rows[0] += [f"{producers} to {consumers}", "to forebay"]
     for name in CROWDS:
         row = [name]
-        for shape in [(1, 1), *SHAPES]:
-            value = jobs.median("rate", "oneway", name, 128, shape)
-            row += [rate(value), ratio(value, jobs.median("rate", "oneway", "forebay", 128, shape))]
+        for shape in SHAPES:
+            key = Key("oneway", name, 128, shape)
+            row += [rate(jobs.median("rate", key)),
+                    jobs.ratio("rate", key, Key("oneway", "forebay", 128, shape))]
         rows.append(row)
     return report.table(rows)
 
 
-def cost_tables(jobs):
-    tables = []
+def cost_keys(benchmark):
+    return [Key(benchmark, "forebay", 128, count=count) for count in COSTS[benchmark][1]]
+
+
+def cost_table(jobs):
+    rows = [["cost of a message (to the first)", "", "", "", ""]]
     for benchmark, (title, counts) in COSTS.items():
-        costs = []
-        for count in counts:
-            value = jobs.median("rate", benchmark, "forebay", 128, (1, 1), count)
-            costs.append(1e9 / value if value else None)
-        tables.append([title, *(f"{count:,}: {nanoseconds(cost)} ({ratio(cost, costs[0])})"
-                                for count, cost in zip(counts, costs))])
-    heads = ["ns a message (to the first)", "", "", "", ""]
-    return report.table([heads, *tables])
+        row = [title]
+        keys = cost_keys(benchmark)
+        for key, count in zip(keys, counts):
+            cost = jobs.median("rate", key)
+            # A cost is the inverse of a rate, so the ratio is turned around.
+            row.append(f"{count:,}: {nanoseconds(1e9 / cost if cost else None)} "
+                       f"({jobs.ratio('rate', keys[0], key)})")
+        rows.append(row)
+    return report.table(rows)
 
 
 def summary(jobs):
-    """The ratios that the project watches."""
-    def one_way(name, size):
-        return jobs.median("rate", "oneway", name, size)
-
+    """The ratios that matter most, the right way up."""
     lines = []
     for size, title in SIZES.items():
-        best = max(((one_way(name, size) or 0, name) for name in ONE_WAY
-                    if not name.startswith(("forebay", "shm"))), default=(0, "-"))
-        forebay = max((one_way(name, size) or 0, name) for name in ONE_WAY
-                      if name.startswith("forebay"))
-        line = (f"- {title}: {forebay[1]} is {ratio(forebay[0], best[0])} x {best[1]}, the best of "
-                f"the others; forebay {ratio(one_way('forebay', size), one_way('ck-spsc', size))}, "
-                f"shm {ratio(one_way('shm', size), one_way('ck-spsc', size))} x ck-spsc; forebay "
-                f"{ratio(one_way('forebay', size), one_way('redis-pipelined', size))} x "
-                "redis-pipelined")
-        memory = jobs.median("rate", "memory", "memcpy", size, (1, 1), 1)
-        lines.append(f"{line}, {ratio(one_way('forebay', size), one_way('handover', size))} x "
-                     f"handover, {ratio(one_way('forebay', size), memory)} x memcpy")
+        def times(name, other, size=size):
+            return f"{jobs.ratio('rate', one_way(name, size), one_way(other, size))} x {other}"
+
+        others = [name for name in ONE_WAY if not name.startswith(("forebay", "shm"))]
+        best = max(others, key=lambda name: jobs.median("rate", one_way(name, size)) or 0)
+        lines.append(f"- {title}: forebay is {times('forebay', best)} (the fastest of the others), "
+                     + ", ".join(times("forebay", other)
+                                 for other in ["ck-spsc", "redis-pipelined", *MACHINE]
+                                 if other != best)
+                     + f"; shm is {times('shm', 'ck-spsc')}")
     return "\n".join(lines)
 
 
 def excuses(jobs):
     """Why there is a dash in a table: one line a reason."""
-    reasons = collections.defaultdict(list)
-    for (_, name, size, shape, _), reason in jobs.excuses.items():
-        what = name + (f" {SIZES[size]}" if size in SIZES else "")
-        what += f" {shape[0]} to {shape[1]}" if shape != (1, 1) else ""
-        if what not in reasons[reason]:
-            reasons[reason].append(what)
+    reasons = collections.defaultdict(dict)
+    for key, reason in jobs.excuses.items():
+        what = key.name + (f" {SIZES[key.size]}" if key.size in SIZES else "")
+        what += " {} to {}".format(*key.shape) if key.shape != (1, 1) else ""
+        reasons[reason][what] = True
     return "".join(f"\nNot measured: {', '.join(names)}: {reason}."
                    for reason, names in reasons.items())
+
+
+def distance(jobs):
+    """How far the two processors were from each other, which on a virtual machine changes."""
+    trips = [result["p50"] for result in jobs.distances if result]
+    return (f"A cache line goes from one processor to the other and back in {min(trips):,.0f} to "
+            f"{max(trips):,.0f} ns (p50 of each round).") if trips else ""
 
 
 def text_of(jobs, arguments):
@@ -223,46 +256,43 @@ def text_of(jobs, arguments):
     crowd_note = (f" {' and '.join(crowded)}: more processes than the {processors} processors."
                   if crowded else "")
     parts = [
-        f"Medians of {arguments.rounds} alternating rounds of {arguments.seconds:g} s each"
-        + ("; SCHED_FIFO for all but several to several." if arguments.realtime else "."),
+        f"Medians of {arguments.rounds} alternating rounds of {arguments.seconds:g} s each, and of "
+        "each round's ratios" + ("; SCHED_FIFO for all but several to several. "
+                                 if arguments.realtime else ". ") + distance(jobs),
         "One way, one sender to one receiver, each on a processor of its own:",
         one_way_table(jobs), summary(jobs),
         "Round trips of 8 octets, spinning:", round_trip_table(jobs, SPINNING),
         "Round trips of 8 octets, sleeping:", round_trip_table(jobs, SLEEPING),
         "Several senders and receivers." + crowd_note, crowd_table(jobs),
-        "What a message of 128 B costs one process, send and receive (spread: send):",
-        cost_tables(jobs), NOTES + excuses(jobs)]
+        "What a message of 128 B costs one process, send and receive (`all in turn`: send):",
+        cost_table(jobs), NOTES + excuses(jobs)]
     return "\n\n".join(parts)
 
 
 def add_arguments(parser):
-    parser.add_argument("--rounds", type=int, help="of every measurement (5)")
-    parser.add_argument("--seconds", type=float, help="of one measurement (0.5)")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.1 s, for a first look")
+    parser.add_argument("--rounds", type=int, help="of every measurement (9)")
+    parser.add_argument("--seconds", type=float, help="of one measurement (0.25)")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of 0.1 s, for a first look")
     parser.add_argument("--realtime", action="store_true",
                         help="SCHED_FIFO where no two processes share a processor (as root)")
 
 
 def check_arguments(parser, arguments):
-    arguments.rounds = arguments.rounds or (2 if arguments.quick else 5)
-    arguments.seconds = arguments.seconds or (0.1 if arguments.quick else 0.5)
+    arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
+    arguments.seconds = arguments.seconds or (0.1 if arguments.quick else 0.25)
     if arguments.rounds < 1 or not 0.01 <= arguments.seconds <= 60:
         parser.error("--rounds must be at least 1, --seconds from 0.01 to 60")
 
 
-def add_jobs(jobs):
+def add_groups(jobs):
     for size in SIZES:
-        for name in [*ONE_WAY, "handover"]:
-            jobs.add("oneway", name, size)
-        jobs.add("memory", "memcpy", size, count=1)
-    for name in dict.fromkeys(SPINNING + SLEEPING):
-        jobs.add("roundtrip", name)
-    for shape in SHAPES:
-        for name in CROWDS:
-            jobs.add("oneway", name, 128, shape)
-    for benchmark, (_, counts) in COSTS.items():
-        for count in counts:
-            jobs.add(benchmark, "forebay", 128, count=count)
+        jobs.add_group(one_way(name, size) for name in ONE_WAY + MACHINE)
+    jobs.add_group(Key("roundtrip", name) for name in SPINNING)
+    jobs.add_group(Key("roundtrip", name) for name in SLEEPING)
+    for shape in SHAPES[1:]:  # one to one is measured above
+        jobs.add_group(Key("oneway", name, 128, shape) for name in CROWDS)
+    for benchmark in COSTS:
+        jobs.add_group(cost_keys(benchmark))
 
 
 def memory_directory():
@@ -280,13 +310,11 @@ def run(arguments):
     with tempfile.TemporaryDirectory(prefix="forebay-bench-", dir=memory_directory()) as directory:
         try:
             jobs = Jobs(arguments, built, directory)
-            add_jobs(jobs)
-            for number in range(1, arguments.rounds + 1):
-                jobs.run_round(number)
+            add_groups(jobs)
+            jobs.run()
         finally:
             # Boost's queues are beside it, named after it, if a run was interrupted.
             for left in pathlib.Path("/dev/shm").glob(os.path.basename(directory) + ".*"):
                 left.unlink()
-    figures = [dict(zip(("benchmark", "name", "size", "shape", "count"), key), results=results)
-               for key, results in jobs.results.items()]
+    figures = [dict(key._asdict(), results=results) for key, results in jobs.results.items()]
     return text_of(jobs, arguments), figures

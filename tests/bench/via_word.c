@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The limits of the machine, for the loops of this benchmark: nothing that hands messages to another process
-// by these means can be faster.
+// What the machine itself gives: messages handed to another process with nothing around them.
 //
 //   line      round trips: a word on a cache line of its own; the receiver spins on it
 //   futex     the same, but the receiver sleeps on it and the sender wakes it
@@ -19,11 +18,11 @@ struct mailbox {
 	_Atomic uint32_t sequence; // what the futex is on
 };
 
-// A buffer of a hand-over; the octets follow the word directly.
+// Whose turn it is with a buffer of a hand-over, and its octets.
 struct parcel {
 	_Alignas(64) _Atomic uint32_t full;
 	uint32_t length;
-	char data[];
+	char *data;
 };
 
 struct end {
@@ -33,14 +32,8 @@ struct end {
 	uint32_t parcel; // the next one
 };
 
-enum {
-	CACHED = 256 << 10, // octets that the buffers take at most, if one isn't larger
-};
-
 static struct mailbox *mailboxes;
-static char *parcels;
-static size_t stride;
-static uint32_t parcel_count;
+static struct parcel *parcels;
 static struct end ends[2][2];
 
 static void setup(const struct bench_run *run)
@@ -105,18 +98,17 @@ static void receive_futex(void *opaque, struct bench_reader *reader)
 	bench_read(reader, &word, sizeof word);
 }
 
-// As many buffers as other queues hold messages, but no more than stay in a core's cache.
 static void set_up_parcels(const struct bench_run *run)
 {
+	size_t stride = (run->size + 63) / 64 * 64;
+	char *data;
+
 	if (run->queues != 1 || run->producers + run->consumers > 2)
 		bench_die("buffers are handed from one process to one other");
-	stride = (sizeof(struct parcel) + run->size + 63) / 64 * 64;
-	parcel_count = (uint32_t)(CACHED / stride);
-	if (parcel_count > BENCH_DEPTH)
-		parcel_count = BENCH_DEPTH;
-	if (parcel_count < 2)
-		parcel_count = 2;
-	parcels = bench_shared(parcel_count * stride);
+	parcels = bench_shared(BENCH_DEPTH * sizeof *parcels);
+	data = bench_shared(BENCH_DEPTH * stride);
+	for (int i = 0; i < BENCH_DEPTH; i++)
+		parcels[i].data = data + (size_t)i * stride;
 }
 
 static void *open_parcels(const struct bench_run *run, int queue, enum bench_role role, int index)
@@ -128,9 +120,9 @@ static void *open_parcels(const struct bench_run *run, int queue, enum bench_rol
 
 static struct parcel *next_parcel(struct end *end, uint32_t full)
 {
-	struct parcel *parcel = (struct parcel *)(parcels + end->parcel * stride);
+	struct parcel *parcel = &parcels[end->parcel];
 
-	end->parcel = end->parcel + 1 == parcel_count ? 0 : end->parcel + 1;
+	end->parcel = (end->parcel + 1) % BENCH_DEPTH;
 	while (atomic_load_explicit(&parcel->full, memory_order_acquire) != full)
 		bench_pause();
 	return parcel;
