@@ -55,7 +55,7 @@ static void copy(struct bench_crew *crew, int index)
 		__asm__ volatile("" ::"r"(copied) : "memory");
 		if (bench_word(copied) != i)
 			bench_die("memory doesn't hold what was put there");
-		bench_count(&crew->control->received[0]);
+		bench_count(&crew->control->received[0], 1);
 	}
 }
 
@@ -168,7 +168,7 @@ static void use_one_of(struct bench_crew *crew, int index)
 	for (uint64_t i = 0; !stopped(crew); i++) {
 		send(layer, out, names[0], i);
 		receive(layer, i);
-		bench_count(&crew->control->received[0]);
+		bench_count(&crew->control->received[0], 1);
 	}
 }
 
@@ -222,7 +222,7 @@ static void listen_to_all(struct bench_crew *crew, int index)
 		send(layer, out, names[channel], i);
 		receive(layer, i);
 		channel = (channel + STRIDE) % count;
-		bench_count(&crew->control->received[0]);
+		bench_count(&crew->control->received[0], 1);
 	}
 }
 
@@ -240,7 +240,7 @@ static void use_long_queue(struct bench_crew *crew, int index)
 	for (uint64_t i = 0; !stopped(crew); i++) {
 		send(layer, out, "queue", i + queued);
 		receive(layer, i);
-		bench_count(&crew->control->received[0]);
+		bench_count(&crew->control->received[0], 1);
 	}
 }
 
@@ -259,13 +259,6 @@ static bool has_ended(const struct bench_crew *crew)
 	return atomic_load(&crew->control->ends) == 1;
 }
 
-static void print_rate(double count, double nanoseconds)
-{
-	if (count == 0)
-		bench_die("nothing was done in the time given");
-	printf("{\"rate\": %.1f}\n", count * 1e9 / nanoseconds);
-}
-
 static const struct bench_transport layer_transport = {
         .name = "layer", .setup = make_layer, .teardown = remove_layer};
 // Runs WORK in a process of its own, over what TRANSPORT (may be NULL) sets up, and prints how many
@@ -275,25 +268,13 @@ static void run_counting(const struct bench_run *run, const struct bench_transpo
 {
 	struct bench_run own = *run;
 	struct bench_crew crew;
-	uint64_t before, after;
-	int64_t start, end;
 
 	own.transport = transport;
 	if (transport)
 		transport->setup(&own);
 	bench_crew_init(&crew, &own);
 	bench_crew_add(&crew, 0, work, 0);
-	bench_crew_go(&crew);
-	bench_crew_warm_up(&crew);
-	start = bench_now();
-	before = bench_crew_sum(crew.control->received);
-	bench_crew_measure(&crew);
-	end = bench_now();
-	after = bench_crew_sum(crew.control->received);
-	bench_crew_stop(&crew, at_once);
-	if (transport)
-		transport->teardown(&own);
-	print_rate((double)(after - before), (double)(end - start));
+	bench_crew_print_rate(&crew, at_once);
 }
 
 void bench_memory(const struct bench_run *run)
@@ -338,5 +319,8 @@ void bench_spread(const struct bench_run *run)
 	scale = (double)(bench_now() - start) / (double)(bench_ticks() - ticks);
 	bench_crew_stop(&crew, has_ended);
 	remove_layer(&own);
-	print_rate((double)crew.control->sample_count, (double)crew.control->samples[0] * scale);
+	if (crew.control->sample_count == 0)
+		bench_die("nothing was sent in %g s", run->seconds);
+	printf("{\"rate\": %.1f}\n", (double)crew.control->sample_count * 1e9 /
+	                                     ((double)crew.control->samples[0] * scale));
 }

@@ -210,3 +210,26 @@ uint64_t bench_crew_sum(const struct bench_counter *counters)
 		sum += atomic_load_explicit(&counters[i].value, memory_order_relaxed);
 	return sum;
 }
+
+void bench_crew_print_rate(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew))
+{
+	const struct bench_transport *transport = crew->run->transport;
+	uint64_t before, after;
+	int64_t start, end;
+
+	bench_crew_go(crew);
+	bench_crew_warm_up(crew);
+	start = bench_now();
+	before = bench_crew_sum(crew->control->received);
+	bench_crew_measure(crew);
+	end = bench_now();
+	after = bench_crew_sum(crew->control->received);
+	bench_crew_stop(crew, done);
+	if (transport && transport->teardown)
+		transport->teardown(crew->run);
+	if (after == before)
+		bench_die("nothing was received in %g s", crew->run->seconds);
+	printf("{\"rate\": %.1f, \"messages\": %llu}\n",
+	        (double)(after - before) * 1e9 / (double)(end - start),
+	        (unsigned long long)bench_crew_sum(crew->control->received));
+}

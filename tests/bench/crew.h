@@ -46,15 +46,19 @@ void bench_crew_measure(struct bench_crew *crew);
 // Says `stop`, waits until DONE(crew), a few seconds at most, then ends the processes.
 void bench_crew_stop(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew));
 
+// All of it: go, warm-up, measure, stop when DONE, tear the transport down, and print what the receivers counted in
+// a second of the measured time.
+void bench_crew_print_rate(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew));
+
 // A millisecond of sleep.
 void bench_nap(void);
 
 uint64_t bench_crew_sum(const struct bench_counter *counters);
 
-// Adds one, by the counter's only writer.
-static inline void bench_count(struct bench_counter *counter)
+// Adds to a counter, by its only writer.
+static inline void bench_count(struct bench_counter *counter, uint64_t number)
 {
 	uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
 
-	atomic_store_explicit(&counter->value, value + 1, memory_order_relaxed);
+	atomic_store_explicit(&counter->value, value + number, memory_order_relaxed);
 }

@@ -37,6 +37,8 @@ COSTS = {
     "listened": ("receiving from that many, one at a time busy", [1, 10, 100, 1000]),
     "queued": ("that many messages wait in the channel", [0, 100, 1000, 8000]),
 }
+OWNERS = [1, 2]
+MEMBERS = [10, 1000, 100000]
 
 # By the beginning of a transport's name.
 PACKAGES = {"ck": "libck-dev", "boost": "libboost-dev and g++", "zeromq": "libzmq3-dev",
@@ -96,8 +98,10 @@ class Jobs:
                 self.excuses[key] = "redis-server not installed"
 
     def command(self, key):
+        # Long enough for several sends to 100,000 members.
+        seconds = max(self.arguments.seconds, 0.5 if key.benchmark in ("fanout", "singly") else 0)
         command = [PROGRAM, key.benchmark, "--size", key.size, "--count", key.count,
-                   "--seconds", self.arguments.seconds, "--directory", self.directory,
+                   "--seconds", seconds, "--directory", self.directory,
                    "--producers", key.shape[0], "--consumers", key.shape[1]]
         if key.benchmark in ("oneway", "roundtrip"):
             command += ["--transport", key.name]
@@ -197,6 +201,21 @@ def crowd_table(jobs):
     return report.table(rows)
 
 
+def fanout_key(benchmark, members, owners):
+    return Key(benchmark, "forebay", 128, (1, owners), members)
+
+
+def fanout_table(jobs):
+    rows = [["deliveries/s, 128 B", "members", "group", "a send each", "group to a send each"]]
+    for owners in OWNERS:
+        for members in MEMBERS:
+            group, singly = (fanout_key(name, members, owners) for name in ("fanout", "singly"))
+            rows.append([f"{owners} owning process{'es' if owners > 1 else ''}", f"{members:,}",
+                         rate(jobs.median("rate", group)), rate(jobs.median("rate", singly)),
+                         jobs.ratio("rate", group, singly)])
+    return report.table(rows)
+
+
 def cost_keys(benchmark):
     return [Key(benchmark, "forebay", 128, count=count) for count in COSTS[benchmark][1]]
 
@@ -234,10 +253,12 @@ def summary(jobs):
 
 def excuses(jobs):
     """Why there is a dash in a table: one line a reason."""
-    reasons = collections.defaultdict(dict)
+    reasons = collections.defaultdict(dict)  # the keys of each in the order in which they came
     for key, reason in jobs.excuses.items():
-        what = key.name + (f" {SIZES[key.size]}" if key.size in SIZES else "")
+        what = key.name if key.benchmark in ("oneway", "roundtrip") else key.benchmark
+        what += f" {SIZES[key.size]}" if key.size in SIZES else ""
         what += " {} to {}".format(*key.shape) if key.shape != (1, 1) else ""
+        what += f" {key.count:,}" if key.count else ""
         reasons[reason][what] = True
     return "".join(f"\nNot measured: {', '.join(names)}: {reason}."
                    for reason, names in reasons.items())
@@ -265,7 +286,9 @@ def text_of(jobs, arguments):
         "Round trips of 8 octets, sleeping:", round_trip_table(jobs, SLEEPING),
         "Several senders and receivers." + crowd_note, crowd_table(jobs),
         "What a message of 128 B costs one process, send and receive (`all in turn`: send):",
-        cost_table(jobs), NOTES + excuses(jobs)]
+        cost_table(jobs),
+        "To the members of a group, which are reply channels, at once and by a send to each:",
+        fanout_table(jobs), NOTES + excuses(jobs)]
     return "\n\n".join(parts)
 
 
@@ -291,6 +314,9 @@ def add_groups(jobs):
     jobs.add_group(Key("roundtrip", name) for name in SLEEPING)
     for shape in SHAPES[1:]:  # one to one is measured above
         jobs.add_group(Key("oneway", name, 128, shape) for name in CROWDS)
+    for owners in OWNERS:
+        for members in MEMBERS:
+            jobs.add_group(fanout_key(name, members, owners) for name in ("fanout", "singly"))
     for benchmark in COSTS:
         jobs.add_group(cost_keys(benchmark))
 

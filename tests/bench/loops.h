@@ -14,6 +14,10 @@ void bench_spread(const struct bench_run *run);
 void bench_listened(const struct bench_run *run);
 void bench_queued(const struct bench_run *run);
 
+// To the members of a group, deliveries a second; see fanout.c.
+void bench_fanout(const struct bench_run *run);
+void bench_singly(const struct bench_run *run);
+
 // A message as the loops send it, in private memory; see oneway.c.
 struct bench_message {
 	size_t size;

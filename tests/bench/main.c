@@ -54,17 +54,22 @@ static const struct benchmark {
         {"spread", bench_spread, 0, false},
         {"listened", bench_listened, 0, false},
         {"queued", bench_queued, 0, false},
+#ifdef HAVE_GROUPS
+        {"fanout", bench_fanout, 0, false},
+        {"singly", bench_singly, 0, false},
+#endif
 };
 
 static const char usage[] =
         "Usage: bench_layer oneway --transport NAME [--producers N] [--consumers N] [OPTION]...\n"
         "       bench_layer roundtrip --transport NAME [OPTION]...\n"
         "       bench_layer memory|channels|spread|listened|queued [--count N] [OPTION]...\n"
+        "       bench_layer fanout|singly [--count N] [--consumers N] [OPTION]...\n"
         "       bench_layer list\n"
         "\n"
         "  --size OCTETS  of a message (8)\n"
         "  --seconds N    to measure, after a warm-up (1)\n"
-        "  --count N      buffers, channels or messages\n"
+        "  --count N      buffers, channels, messages or members\n"
         "  --directory D  an empty one, on a tmpfs: for the layer and for sockets (a new one)\n"
         "  --realtime     SCHED_FIFO for the measured processes; takes privileges\n";
 
@@ -171,10 +176,14 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "list") == 0)
 		return list();
 	parse(argc, argv, &run);
+	if (optind != argc - 1) {
+		fputs(usage, stderr);
+		return EXIT_FAILURE;
+	}
 	for (size_t i = 0; i < sizeof benchmarks / sizeof *benchmarks; i++) {
 		const struct benchmark *benchmark = &benchmarks[i];
 
-		if (optind != argc - 1 || strcmp(argv[optind], benchmark->name) != 0)
+		if (strcmp(argv[optind], benchmark->name) != 0)
 			continue;
 		if (benchmark->needs_transport && !run.transport)
 			bench_die("--transport is missing; see `bench_layer list`");
@@ -185,6 +194,5 @@ int main(int argc, char **argv)
 		benchmark->run(&run);
 		return EXIT_SUCCESS;
 	}
-	fputs(usage, stderr);
-	return EXIT_FAILURE;
+	bench_die("%s: not built in", argv[optind]);
 }

@@ -68,7 +68,7 @@ static void produce(struct bench_crew *crew, int index)
 	while (!atomic_load_explicit(&crew->control->stop, memory_order_relaxed)) {
 		bench_message_stamp(&message, STAMP(index, sequence++));
 		transport->send(end, message.words, message.size);
-		bench_count(sent);
+		bench_count(sent, 1);
 	}
 	for (int i = 0; i < run->consumers; i++) {
 		bench_message_stamp(&message, STAMP(index, sequence) | STAMP_END);
@@ -108,7 +108,7 @@ static void consume(struct bench_crew *crew, int index)
 			atomic_fetch_add(&crew->control->ends, 1);
 			continue;
 		}
-		bench_count(received);
+		bench_count(received, 1);
 	}
 }
 
@@ -125,8 +125,6 @@ static bool all_ended(const struct bench_crew *crew)
 void bench_oneway(const struct bench_run *run)
 {
 	struct bench_crew crew;
-	uint64_t before, after;
-	int64_t start, end;
 
 	if (run->transport->setup)
 		run->transport->setup(run);
@@ -136,17 +134,5 @@ void bench_oneway(const struct bench_run *run)
 		bench_crew_add(&crew, i, consume, i);
 	for (int i = 0; i < run->producers; i++)
 		bench_crew_add(&crew, run->consumers == 1 ? 1 : i + 1, produce, i);
-	bench_crew_go(&crew);
-	bench_crew_warm_up(&crew);
-	start = bench_now();
-	before = bench_crew_sum(crew.control->received);
-	bench_crew_measure(&crew);
-	end = bench_now();
-	after = bench_crew_sum(crew.control->received);
-	bench_crew_stop(&crew, all_ended);
-	if (run->transport->teardown)
-		run->transport->teardown(run);
-	printf("{\"rate\": %.1f, \"messages\": %llu}\n",
-	        (double)(after - before) * 1e9 / (double)(end - start),
-	        (unsigned long long)bench_crew_sum(crew.control->received));
+	bench_crew_print_rate(&crew, all_ended);
 }
