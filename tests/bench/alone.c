@@ -12,9 +12,8 @@
 #include "tests/bench/loops.h"
 
 #include <stdlib.h>
-#include <sys/uio.h>
 
-#include "channel/forebay.h"
+#include "tests/bench/attach.h"
 #include "tests/bench/crew.h"
 
 enum {
@@ -65,9 +64,9 @@ static void copy(struct bench_crew *crew, int index)
 
 static char (*names)[NAME_SIZE]; // of the channels, so that none is made up while time is taken
 
-static struct forebay *open_layer(const struct bench_run *run)
+static struct forebay_options options_of(const struct bench_run *run)
 {
-	struct forebay_options options = {
+	return (struct forebay_options){
 	        // A narrow channel takes about 2 KiB, and as much again for the messages that wait in all.
 	        .size = (64ull << 20) + (uint64_t)run->count * 4096,
 	        .channels = (uint32_t)run->count + 16,
@@ -75,24 +74,13 @@ static struct forebay *open_layer(const struct bench_run *run)
 	        .capacity = BENCH_DEPTH,
 	        .role = "bench",
 	};
-	struct forebay *layer;
-
-	setenv("FOREBAY_DIR", run->directory, 1);
-	if (forebay_open("bench", &options, &layer) != 0)
-		bench_die("%s", forebay_error());
-	return layer;
 }
 
-// The parent makes the layer, so that it's there to be removed whatever becomes of the process.
 static void make_layer(const struct bench_run *run)
 {
-	forebay_close(open_layer(run));
-}
+	struct forebay_options options = options_of(run);
 
-static void remove_layer(const struct bench_run *run)
-{
-	(void)run;
-	(void)forebay_remove("bench");
+	bench_layer_make(run, &options);
 }
 
 static void listen(struct forebay *layer, const char *channel)
@@ -118,16 +106,13 @@ static void send(
 
 static void receive(struct forebay *layer, uint64_t stamp)
 {
-	struct iovec iov[FOREBAY_CONTENT_IOV];
 	struct bench_reader reader = {0};
 	struct forebay_message *in;
-	int count, result = forebay_receive(layer, 0, &in);
+	int result = forebay_receive(layer, 0, &in);
 
 	if (result != 0)
 		bench_die("receive: %s", forebay_strerror(result));
-	count = forebay_message_content_iov(in, iov, FOREBAY_CONTENT_IOV);
-	for (int i = 0; i < count; i++)
-		bench_read(&reader, iov[i].iov_base, iov[i].iov_len);
+	bench_layer_read(in, &reader);
 	bench_message_check(&message, &reader);
 	if (reader.first != stamp)
 		bench_die(
@@ -137,7 +122,8 @@ static void receive(struct forebay *layer, uint64_t stamp)
 
 static struct forebay *attach(struct bench_crew *crew, struct forebay_message **out)
 {
-	struct forebay *layer = open_layer(crew->run);
+	struct forebay_options options = options_of(crew->run);
+	struct forebay *layer = bench_layer_attach(crew->run, &options);
 	long count = crew->run->count;
 
 	bench_message_init(&message, crew->run->size);
@@ -260,7 +246,7 @@ static bool has_ended(const struct bench_crew *crew)
 }
 
 static const struct bench_transport layer_transport = {
-        .name = "layer", .setup = make_layer, .teardown = remove_layer};
+        .name = "layer", .setup = make_layer, .teardown = bench_layer_remove};
 // Runs WORK in a process of its own, over what TRANSPORT (may be NULL) sets up, and prints how many
 // messages a second it counts.
 static void run_counting(const struct bench_run *run, const struct bench_transport *transport,
@@ -303,8 +289,6 @@ void bench_spread(const struct bench_run *run)
 {
 	struct bench_run own = *run;
 	struct bench_crew crew;
-	uint64_t ticks;
-	int64_t start;
 	double scale;
 
 	own.transport = &layer_transport;
@@ -313,12 +297,9 @@ void bench_spread(const struct bench_run *run)
 	bench_crew_add(&crew, 0, send_to_all, 0);
 	bench_crew_go(&crew);
 	bench_crew_warm_up(&crew);
-	start = bench_now();
-	ticks = bench_ticks();
-	bench_crew_measure(&crew);
-	scale = (double)(bench_now() - start) / (double)(bench_ticks() - ticks);
+	scale = bench_crew_measure(&crew);
 	bench_crew_stop(&crew, has_ended);
-	remove_layer(&own);
+	bench_layer_remove(&own);
 	if (crew.control->sample_count == 0)
 		bench_die("nothing was sent in %g s", run->seconds);
 	printf("{\"rate\": %.1f}\n", (double)crew.control->sample_count * 1e9 /

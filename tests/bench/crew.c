@@ -181,9 +181,13 @@ void bench_crew_warm_up(struct bench_crew *crew)
 	atomic_store(&crew->control->warm, 1);
 }
 
-void bench_crew_measure(struct bench_crew *crew)
+double bench_crew_measure(struct bench_crew *crew)
 {
+	int64_t start = bench_now();
+	uint64_t ticks = bench_ticks();
+
 	sleep_seconds(crew, crew->run->seconds);
+	return (double)(bench_now() - start) / (double)(bench_ticks() - ticks);
 }
 
 void bench_crew_stop(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew))

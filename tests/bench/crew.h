@@ -39,9 +39,10 @@ void bench_crew_ready(struct bench_crew *crew);
 // Lets them all begin together.
 void bench_crew_go(struct bench_crew *crew);
 
-// Sleeps while they run, for the warm-up and then for the seconds measured. Ends the benchmark if a process failed.
+// Sleeps while they run, for the warm-up and then for the seconds measured. End the benchmark if a process failed.
+// measure() returns how many nanoseconds one of bench_ticks() takes.
 void bench_crew_warm_up(struct bench_crew *crew);
-void bench_crew_measure(struct bench_crew *crew);
+double bench_crew_measure(struct bench_crew *crew);
 
 // Says `stop`, waits until DONE(crew), a few seconds at most, then ends the processes.
 void bench_crew_stop(struct bench_crew *crew, bool (*done)(const struct bench_crew *crew));

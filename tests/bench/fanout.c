@@ -11,9 +11,8 @@
 #include "tests/bench/loops.h"
 
 #include <stdlib.h>
-#include <sys/uio.h>
 
-#include "channel/forebay.h"
+#include "tests/bench/attach.h"
 #include "tests/bench/crew.h"
 
 #define GROUP     "bench"
@@ -31,30 +30,20 @@ static struct bench_message message;
 // Names of all members, written by their owners before the start.
 static char (*names)[FOREBAY_NAME_SIZE];
 
-static struct forebay *open_layer(const struct bench_run *run)
+static struct forebay_options options_of(const struct bench_run *run)
 {
-	struct forebay_options options = {
+	return (struct forebay_options){
 	        .size = (64ull << 20) + (uint64_t)run->count * 4096,
 	        .reply_channels = 4 * (uint32_t)run->count + 1024,
 	        .role = "bench",
 	};
-	struct forebay *layer;
-
-	setenv("FOREBAY_DIR", run->directory, 1);
-	if (forebay_open("bench", &options, &layer) != 0)
-		bench_die("%s", forebay_error());
-	return layer;
 }
 
 static void make_layer(const struct bench_run *run)
 {
-	forebay_close(open_layer(run));
-}
+	struct forebay_options options = options_of(run);
 
-static void remove_layer(const struct bench_run *run)
-{
-	(void)run;
-	(void)forebay_remove("bench");
+	bench_layer_make(run, &options);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -95,11 +84,8 @@ static void deliver(void *owner, void *context)
 static uint64_t hand_out(struct forebay_message *in, uint64_t *stamp)
 {
 	struct bench_reader reader = {0};
-	struct iovec iov[FOREBAY_CONTENT_IOV];
-	int count = forebay_message_content_iov(in, iov, FOREBAY_CONTENT_IOV);
 
-	for (int i = 0; i < count; i++)
-		bench_read(&reader, iov[i].iov_base, iov[i].iov_len);
+	bench_layer_read(in, &reader);
 	bench_message_check(&message, &reader);
 	*stamp = reader.first;
 	if (forebay_message_group(in))
@@ -111,7 +97,8 @@ static uint64_t hand_out(struct forebay_message *in, uint64_t *stamp)
 static void own(struct bench_crew *crew, int index)
 {
 	const struct bench_run *run = crew->run;
-	struct forebay *layer = open_layer(run);
+	struct forebay_options options = options_of(run);
+	struct forebay *layer = bench_layer_attach(run, &options);
 	struct bench_counter *received = &crew->control->received[index];
 	uint64_t count, sequence = 0, handed = 0;
 	struct member *members = make_members(run, layer, index, &count);
@@ -177,7 +164,8 @@ static void send_all(
                                          struct forebay_message *out))
 {
 	const struct bench_run *run = crew->run;
-	struct forebay *layer = open_layer(run);
+	struct forebay_options options = options_of(run);
+	struct forebay *layer = bench_layer_attach(run, &options);
 	struct forebay_message *out = forebay_message_new(layer);
 	struct bench_counter *sent = &crew->control->sent[0];
 	bool stop = false;
@@ -222,7 +210,7 @@ static void run_fanout(
         const struct bench_run *run, void (*produce)(struct bench_crew *crew, int index))
 {
 	static const struct bench_transport transport = {
-	        .name = "layer", .setup = make_layer, .teardown = remove_layer};
+	        .name = "layer", .setup = make_layer, .teardown = bench_layer_remove};
 	struct bench_run own_run = *run;
 	struct bench_crew crew;
 

@@ -95,8 +95,7 @@ void bench_roundtrip(const struct bench_run *run)
 {
 	struct bench_crew crew;
 	struct bench_control *control;
-	uint64_t *samples, ticks, count;
-	int64_t start;
+	uint64_t *samples, count;
 	double scale;
 
 	if (run->transport->setup)
@@ -107,10 +106,7 @@ void bench_roundtrip(const struct bench_run *run)
 	bench_crew_add(&crew, 1, pong, 0);
 	bench_crew_go(&crew);
 	bench_crew_warm_up(&crew);
-	start = bench_now();
-	ticks = bench_ticks();
-	bench_crew_measure(&crew);
-	scale = (double)(bench_now() - start) / (double)(bench_ticks() - ticks);
+	scale = bench_crew_measure(&crew);
 	bench_crew_stop(&crew, has_ended);
 	if (run->transport->teardown)
 		run->transport->teardown(run);

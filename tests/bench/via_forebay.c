@@ -9,10 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
-#include "channel/forebay.h"
+#include "tests/bench/attach.h"
 #include "tests/bench/transports.h"
 
 enum way {
@@ -34,41 +32,19 @@ struct end {
 	struct forebay_message *message;
 };
 
-static struct forebay_options options(void)
-{
-	return (struct forebay_options){.capacity = BENCH_DEPTH, .role = "bench"};
-}
+static const struct forebay_options options = {.capacity = BENCH_DEPTH, .role = "bench"};
 
-static void attach(const struct bench_run *run)
-{
-	struct forebay_options chosen = options();
-
-	if (self.layer)
-		return;
-	setenv("FOREBAY_DIR", run->directory, 1);
-	if (forebay_open("bench", &chosen, &self.layer) != 0)
-		bench_die("%s", forebay_error());
-}
-
-// Made before anybody is timed.
 static void setup(const struct bench_run *run)
 {
-	attach(run);
-	forebay_close(self.layer);
-	self.layer = NULL;
-}
-
-static void teardown(const struct bench_run *run)
-{
-	(void)run;
-	(void)forebay_remove("bench");
+	bench_layer_make(run, &options);
 }
 
 static void *open_end(const struct bench_run *run, enum way way, int queue, enum bench_role role)
 {
 	struct end *end = calloc(1, sizeof *end);
 
-	attach(run);
+	if (!self.layer)
+		self.layer = bench_layer_attach(run, &options);
 	self.way = way;
 	snprintf(end->channel, sizeof end->channel, "bench.%d", queue);
 	if (role == BENCH_SENDER) {
@@ -169,20 +145,17 @@ static void receive_message(void *opaque, struct bench_reader *reader)
 	struct forebay_message *message = self.way == SPINS   ? receive_spinning()
 	                                  : self.way == EPOLL ? receive_epoll()
 	                                                      : receive_sleeping();
-	struct iovec iov[FOREBAY_CONTENT_IOV];
-	int count = forebay_message_content_iov(message, iov, FOREBAY_CONTENT_IOV);
 
 	(void)opaque;
-	for (int i = 0; i < count; i++)
-		bench_read(reader, iov[i].iov_base, iov[i].iov_len);
+	bench_layer_read(message, reader);
 	forebay_message_free(message);
 }
 
 const struct bench_transport bench_forebay = {
-        "forebay", setup, teardown, open_sleeping, send_message, NULL, receive_message};
-const struct bench_transport bench_forebay_corked = {
-        "forebay-corked", setup, teardown, open_corked, send_message, uncork, receive_message};
-const struct bench_transport bench_forebay_spin = {
-        "forebay-spin", setup, teardown, open_spinning, send_message, NULL, receive_message};
-const struct bench_transport bench_forebay_epoll = {
-        "forebay-epoll", setup, teardown, open_epoll, send_message, NULL, receive_message};
+        "forebay", setup, bench_layer_remove, open_sleeping, send_message, NULL, receive_message};
+const struct bench_transport bench_forebay_corked = {"forebay-corked", setup, bench_layer_remove,
+        open_corked, send_message, uncork, receive_message};
+const struct bench_transport bench_forebay_spin = {"forebay-spin", setup, bench_layer_remove,
+        open_spinning, send_message, NULL, receive_message};
+const struct bench_transport bench_forebay_epoll = {"forebay-epoll", setup, bench_layer_remove,
+        open_epoll, send_message, NULL, receive_message};

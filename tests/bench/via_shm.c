@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "channel/layer.h"
+#include "tests/bench/attach.h"
 #include "tests/bench/transports.h"
 
 // A process's attachment; all its ends share it. Made as any other, then used from below.
@@ -13,29 +14,9 @@ struct end {
 	struct shm_ring ring;
 };
 
-static void attach(const struct bench_run *run)
-{
-	struct forebay_options options = {.role = "bench"};
-
-	if (layer)
-		return;
-	setenv("FOREBAY_DIR", run->directory, 1);
-	if (forebay_open("bench", &options, &layer) != 0)
-		bench_die("%s", forebay_error());
-}
-
-// Made before anybody is timed.
 static void setup(const struct bench_run *run)
 {
-	attach(run);
-	forebay_close(layer);
-	layer = NULL;
-}
-
-static void teardown(const struct bench_run *run)
-{
-	(void)run;
-	(void)forebay_remove("bench");
+	bench_layer_make(run, NULL);
 }
 
 static void *open_end(const struct bench_run *run, int queue, enum bench_role role, int index)
@@ -45,7 +26,8 @@ static void *open_end(const struct bench_run *run, int queue, enum bench_role ro
 
 	(void)role;
 	(void)index;
-	attach(run);
+	if (!layer)
+		layer = bench_layer_attach(run, NULL);
 	snprintf(name, sizeof name, "bench.%d", queue);
 	if (shm_table_make(&layer->table, name, BENCH_DEPTH, 0, &end->ring) != SHM_OK)
 		bench_die("cannot make a ring");
@@ -90,4 +72,4 @@ static void receive_message(void *opaque, struct bench_reader *reader)
 }
 
 const struct bench_transport bench_shm = {
-        "shm", setup, teardown, open_end, send_message, NULL, receive_message};
+        "shm", setup, bench_layer_remove, open_end, send_message, NULL, receive_message};
