@@ -9,6 +9,8 @@ build_packages=(gcc libc6-dev meson ninja-build pkg-config
 # util-linux has setarch, which ThreadSanitizer needs on some kernels.
 test_packages=("${build_packages[@]}" python3 python3-pytest python3-django curl openssl util-linux)
 check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
+# What scripts/bench layer compares with.
+bench_packages=(g++ libboost-dev libck-dev libhiredis-dev libzmq3-dev redis-server)
 
 # Says why on standard error and ends the script.
 die()
