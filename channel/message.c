@@ -72,9 +72,12 @@ void forebay_message_free(struct forebay_message *message)
 		shm_pool_free(&layer->pool, message->buffer.handle);
 		if (message->reply)
 			channel_reply_freed(layer, message->reply, message->generation);
+		if (message->prefix)
+			channel_prefix_unuse(layer, message->prefix);
 	}
 	message->received = false;
 	message->reply = NULL;
+	message->prefix = NULL;
 	message->content = NULL;
 	channel_buffer_trim(&message->flat, &message->flat_size);
 	channel_buffer_trim(&message->text, &message->text_size);
