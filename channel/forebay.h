@@ -245,7 +245,8 @@ FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 // Sends a copy of MESSAGE, which stays the caller's, to CHANNEL, waiting at most TIMEOUT
 // milliseconds for room (0: not at all; -1: as long as it takes). FIFO per sender, at most once, to one receiver.
 // Returns 0, FOREBAY_FULL (TIMEOUT 0), FOREBAY_TIMEOUT, FOREBAY_GONE, FOREBAY_TOO_LARGE, FOREBAY_BAD_NAME,
-// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting) or -ESTALE; the message is then not sent.
+// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting), -EUCLEAN (somebody has
+// scribbled over the channel) or -ESTALE; the message is then not sent.
 // After FOREBAY_FULL, forebay_fd() becomes readable when room may have come.
 // One system call at most, and only when the receiver is asleep.
 FOREBAY_API int forebay_send(
@@ -313,9 +314,9 @@ enum forebay_counter {
 	FOREBAY_COUNT_GONE,       // sends refused, or messages dropped: reply channel ended
 	FOREBAY_COUNT_EXPIRED,    // messages dropped: unread for too long
 	FOREBAY_COUNT_TOO_LARGE,  // sends refused
-	FOREBAY_COUNT_BAD,        // sends refused, or messages dropped: malformed
-	FOREBAY_COUNT_NO_MEMORY,  // sends refused
-	FOREBAY_COUNT_NO_CHANNEL, // sends refused
+	FOREBAY_COUNT_BAD,        // sends refused, or messages dropped: malformed, or memory scribbled over
+	FOREBAY_COUNT_NO_MEMORY,  // sends refused: no free block
+	FOREBAY_COUNT_NO_CHANNEL, // sends refused, channels not opened or listened to: table full
 	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush
 	FOREBAY_COUNT_LOST,       // messages lost with a process that died holding them
 	FOREBAY_COUNT_WAKEUPS,    // system calls made to wake a receiver

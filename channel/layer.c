@@ -390,6 +390,13 @@ int forebay_reap(struct forebay *layer)
 	return layer->stale ? -ESTALE : (int)reap(layer, &expired);
 }
 
+int channel_count_refusal(struct forebay *layer, int result)
+{
+	if (result == FOREBAY_NO_CHANNEL)
+		shm_process_count(&layer->self, FOREBAY_COUNT_NO_CHANNEL, 1);
+	return result;
+}
+
 bool channel_make_room(struct forebay *layer)
 {
 	int64_t now = channel_now();

@@ -189,6 +189,9 @@ void channel_reply_fini(struct forebay *layer);
 // Counts a use of PREFIX out, and forgets it if it was the last and many are known.
 void channel_prefix_unuse(struct forebay *layer, struct channel_prefix *prefix);
 
+// Counts RESULT if it is FOREBAY_NO_CHANNEL, and returns it.
+int channel_count_refusal(struct forebay *layer, int result);
+
 // Frees what the dead hold and what has expired, for who has found something full. True if that was
 // anything. If not, the next 10 ms are saved the effort: then it is false at once.
 bool channel_make_room(struct forebay *layer);

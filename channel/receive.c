@@ -83,7 +83,7 @@ int forebay_listen(struct forebay *layer, const char *channel)
 	result = attach(layer, listen);
 	if (result != 0) {
 		free(listen);
-		return result;
+		return channel_count_refusal(layer, result);
 	}
 	layer->listens[layer->listen_count++] = listen;
 	return 0;

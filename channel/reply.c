@@ -122,7 +122,7 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
 		result = add_zone(layer);
 	if (result != 0) {
 		channel_prefix_unuse(layer, known);
-		return result;
+		return channel_count_refusal(layer, result);
 	}
 	reply = layer->free_replies;
 	layer->free_replies = reply->next;
@@ -271,7 +271,7 @@ int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOR
 	        (uint64_t)layer->self.slot << 56 | incarnation << 32 | (uint32_t)++layer->streams);
 	if (make_stream(layer, name) != SHM_OK &&
 	        (!channel_make_room(layer) || make_stream(layer, name) != SHM_OK))
-		return FOREBAY_NO_CHANNEL;
+		return channel_count_refusal(layer, FOREBAY_NO_CHANNEL);
 	return 0;
 }
 
