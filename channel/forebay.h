@@ -308,13 +308,13 @@ FOREBAY_API int forebay_stream_close(struct forebay *layer, const char *name);
 
 // Why messages did not arrive. Counted over the life of the layer, never decreasing.
 enum forebay_counter {
-	FOREBAY_COUNT_SENT,       // messages sent
-	FOREBAY_COUNT_RECEIVED,   // messages received
-	FOREBAY_COUNT_FULL,       // sends refused: channel full
-	FOREBAY_COUNT_GONE,       // sends refused, or messages dropped: reply channel ended
-	FOREBAY_COUNT_EXPIRED,    // messages dropped: unread for too long
-	FOREBAY_COUNT_TOO_LARGE,  // sends refused
-	FOREBAY_COUNT_BAD,        // sends refused, or messages dropped: malformed, or memory scribbled over
+	FOREBAY_COUNT_SENT,      // messages sent
+	FOREBAY_COUNT_RECEIVED,  // messages received
+	FOREBAY_COUNT_FULL,      // sends refused: channel full
+	FOREBAY_COUNT_GONE,      // sends refused, or messages dropped: reply channel ended
+	FOREBAY_COUNT_EXPIRED,   // messages dropped: unread for too long
+	FOREBAY_COUNT_TOO_LARGE, // sends refused
+	FOREBAY_COUNT_BAD, // sends refused, or messages dropped: malformed, or memory scribbled over
 	FOREBAY_COUNT_NO_MEMORY,  // sends refused: no free block
 	FOREBAY_COUNT_NO_CHANNEL, // sends refused, channels not opened or listened to: table full
 	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush

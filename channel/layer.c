@@ -412,8 +412,7 @@ bool channel_make_room(struct forebay *layer)
 
 bool channel_expire(struct forebay *layer, struct shm_ring *ring)
 {
-	uint64_t expired =
-	        shm_reaper_expire_ring(&layer->table, ring, expiry_limit(layer));
+	uint64_t expired = shm_reaper_expire_ring(&layer->table, ring, expiry_limit(layer));
 
 	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, expired);
 	if (expired > 0)

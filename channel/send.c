@@ -264,8 +264,8 @@ static int find_ring(struct forebay *layer, const char *name, enum channel_kind 
 }
 
 // Publishes; if what fills the ring has expired, in its place.
-static enum shm_result push(struct forebay *layer, struct shm_ring *ring, uint32_t handle,
-        struct shm_block_mem *block)
+static enum shm_result push(
+        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
 {
 	enum shm_result result = shm_ring_push(ring, &layer->pool, handle, block);
 

@@ -141,8 +141,8 @@ static bool is_outside(struct shm_block_mem *block, const struct bounds *bounds)
 	return sent_at < bounds->from || sent_at > bounds->to;
 }
 
-__attribute__((always_inline)) static inline enum shm_result pop(struct shm_ring *ring,
-        struct shm_pool *pool, const struct bounds *bounds, uint32_t *handle)
+__attribute__((always_inline)) static inline enum shm_result pop(
+        struct shm_ring *ring, struct shm_pool *pool, const struct bounds *bounds, uint32_t *handle)
 {
 	uint64_t start = load_acquire(&ring->mem->head), pos = start;
 
@@ -188,8 +188,8 @@ enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint3
 	return pop(ring, pool, NULL, handle);
 }
 
-enum shm_result shm_ring_pop_outside(struct shm_ring *ring, struct shm_pool *pool, int64_t from,
-        int64_t to, uint32_t *handle)
+enum shm_result shm_ring_pop_outside(
+        struct shm_ring *ring, struct shm_pool *pool, int64_t from, int64_t to, uint32_t *handle)
 {
 	return pop(ring, pool, &(struct bounds){from, to}, handle);
 }

@@ -252,7 +252,8 @@ static uint32_t take_credit(struct shm_hand *hand, uint32_t count)
 	int64_t now = now_ms(), passed = now - hand->filled;
 	uint64_t credit = hand->credit;
 
-	credit += passed > 2 * SHM_CHANNELS_MAX ? 2 * SHM_CHANNELS_MAX : (uint64_t)passed * SWEEP_PER_MS;
+	credit += passed > 2 * SHM_CHANNELS_MAX ? 2 * SHM_CHANNELS_MAX
+	                                        : (uint64_t)passed * SWEEP_PER_MS;
 	hand->filled = now;
 	hand->credit = credit > 2ull * count ? 2 * count : (uint32_t)credit;
 	return hand->credit < SWEEP_LEAST ? SWEEP_LEAST : hand->credit;
@@ -275,8 +276,7 @@ static bool take_idle(struct shm_table *table, uint32_t index)
 
 	// The generation first: if the channel becomes another's afterwards, ending it fails.
 	shm_table_ring(table, index, &ring);
-	if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE ||
-	        load_acquire(&channel->maker) != 0)
+	if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE || load_acquire(&channel->maker) != 0)
 		return false;
 	// Before its owner word is touched, which is another process's cache line.
 	if (has_receivers(channel) || shm_ring_oldest(&ring, table->pool) >= 0)

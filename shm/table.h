@@ -60,7 +60,8 @@ struct shm_hand {
 	uint32_t free, idle; // where the searches go on
 	uint32_t credit;     // channels that may be looked at
 	int64_t filled;      // when that was last added to, ms
-	uint32_t recent[SHM_RECENT], recents; // channels made here lately, a ring, and how many in all
+	uint32_t recent[SHM_RECENT],
+	        recents; // channels made here lately, a ring, and how many in all
 };
 
 struct shm_table {

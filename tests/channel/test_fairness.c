@@ -265,8 +265,7 @@ static void exchange_in_silence(struct forebay *layer, struct forebay *other)
 	char name[FOREBAY_NAME_SIZE];
 	long status = 0;
 
-	if (forebay_reply_open(layer, "r", 0, NULL, name) != 0 ||
-	        forebay_listen(other, "x") != 0)
+	if (forebay_reply_open(layer, "r", 0, NULL, name) != 0 || forebay_listen(other, "x") != 0)
 		_exit(3);
 	for (int i = 0; i < 2; i++) // the first time, memory is taken and channels are made
 		if (send_number(layer, "x", i) != 0 || receive_number(other) != i ||

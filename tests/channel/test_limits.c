@@ -3,6 +3,7 @@
 // nobody reads expires, whoever notices.
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "channel/layer.h"
 #include "tests/channel/support.h"
@@ -353,6 +354,66 @@ TEST(a_time_of_sending_that_is_none_does_not_make_a_message_immortal)
 	EXPECT_INT(forebay_reap(layer), 0);
 	EXPECT_INT(counter(layer, FOREBAY_COUNT_EXPIRED), 2);
 	EXPECT_INT(used_blocks(layer), 0);
+	discard(layer);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Bad blocks
+// ---------------------------------------------------------------------------------------------
+
+// Sends a message to CHANNEL and writes VALUE over the word at OFFSET of its block.
+static void send_spoilt(struct forebay *layer, const char *channel, size_t offset, uint32_t value)
+{
+	EXPECT_INT(send_number(layer, channel, 1), 0);
+	for (uint32_t handle = 0; handle < layer->pool.first[SHM_CLASSES]; handle++) {
+		struct shm_block_mem *block = shm_pool_block(&layer->pool, handle);
+
+		if (SHM_OWN_STATE(load_relaxed(&block->own)) == SHM_SENT)
+			memcpy((char *)block + offset, &value, sizeof value);
+	}
+}
+
+TEST(a_block_that_was_scribbled_over_is_dropped_and_counted_and_the_next_one_arrives)
+{
+	static const size_t offsets[] = {
+	        offsetof(struct shm_block_mem, length),
+	        offsetof(struct shm_block_mem, parts),
+	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, envelope),
+	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, content),
+	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, kind),
+	};
+	struct forebay *layer = attach_small();
+	char name[FOREBAY_NAME_SIZE];
+
+	EXPECT_INT(forebay_listen(layer, "x"), 0);
+	for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+		send_spoilt(layer, "x", offsets[i], 0x7fffff01);
+		EXPECT_INT(send_number(layer, "x", 2), 0);
+		EXPECT_INT(receive_number(layer), 2);
+		EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), i + 1);
+		EXPECT_INT(used_blocks(layer), 0);
+	}
+	// A sequence number that nobody was given, on the way to a reply channel.
+	EXPECT_INT(forebay_reply_open(layer, "r", 0, NULL, name), 0);
+	send_spoilt(layer, name,
+	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, sequence), 99);
+	EXPECT_INT(receive_number(layer), -1);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), sizeof offsets / sizeof *offsets + 1);
+	discard(layer);
+}
+
+TEST(a_ring_that_was_scribbled_over_is_an_error_of_its_own)
+{
+	struct forebay *layer = attach_small();
+	struct shm_ring ring;
+
+	EXPECT_INT(send_number(layer, "x", 1), 0);
+	EXPECT_INT(shm_table_find(&layer->table, "x", &ring), SHM_OK);
+	for (uint32_t i = 0; i < 1u << ring.order; i++)
+		store_relaxed(&ring.slots[i], (uint64_t)(i % 2 * 0x40000000) << 32);
+	EXPECT_INT(send_number(layer, "x", 1), -EUCLEAN);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 1);
+	EXPECT_INT(send_number(layer, "y", 1), 0);
 	discard(layer);
 }
 

@@ -27,8 +27,8 @@ static void expire(struct forebay *layer)
 	for (uint32_t handle = 0; handle < layer->pool.first[SHM_CLASSES]; handle++) {
 		struct shm_block_mem *block = shm_pool_block(&layer->pool, handle);
 
-		store_relaxed(&block->sent_at, load_relaxed(&block->sent_at) -
-		                                       layer->segment.geometry.expiry - 1000);
+		store_relaxed(&block->sent_at,
+		        load_relaxed(&block->sent_at) - layer->segment.geometry.expiry - 1000);
 	}
 	EXPECT_INT(forebay_reap(layer), 0);
 }

@@ -89,12 +89,12 @@ static struct region choose_region(const struct shm_segment *segment, uint64_t c
 		return (struct region){
 		        (char *)segment->channel, segment->channels, sizeof *segment->channel};
 	case 6: // the first slots of a ring are used most
-		return (struct region){(char *)(segment->slots + ((choice / 12 % geometry->wide)
-		                                                  << SHM_WIDE_ORDER)),
+		return (struct region){(char *)(segment->slots +
+		                                ((choice / 12 % geometry->wide) << SHM_WIDE_ORDER)),
 		        64, 8};
 	case 7:
-		return (struct region){(char *)(segment->slots +
-		                                ((size_t)geometry->wide << SHM_WIDE_ORDER)),
+		return (struct region){
+		        (char *)(segment->slots + ((size_t)geometry->wide << SHM_WIDE_ORDER)),
 		        (size_t)geometry->narrow << SHM_NARROW_ORDER, 8};
 	case 8:
 		return (struct region){(char *)segment->endpoint_zones,
@@ -152,7 +152,8 @@ static uint64_t take_value(const struct shm_segment *segment, struct program *pr
 	case 6:
 		return SHM_OWN_HELD(SHM_UID(a << 4 | b, a)); // of any slot, up to 4095
 	case 7:
-		return SHM_OWN_SENT(a % (segment->channels + 2), (uint64_t)1 << SHM_NARROW_ORDER | b);
+		return SHM_OWN_SENT(
+		        a % (segment->channels + 2), (uint64_t)1 << SHM_NARROW_ORDER | b);
 	case 8:
 		return SHM_OWN_SENT(a % segment->geometry.wide, (uint64_t)1 << SHM_WIDE_ORDER | b);
 	case 9:
@@ -374,7 +375,8 @@ static void call(struct user *user, const char *layer_name, uint64_t what, struc
 		(void)forebay_stream_open(user->layer, "s", stream);
 		break;
 	case 9:
-		(void)forebay_flush(user->layer, choice & 1 ? NULL : choose_name(user, choice), NULL);
+		(void)forebay_flush(
+		        user->layer, choice & 1 ? NULL : choose_name(user, choice), NULL);
 		break;
 	case 10:
 		(void)forebay_reap(user->layer);
