@@ -99,7 +99,8 @@ FOREBAY_API const char *forebay_layer_name(const struct forebay *layer);
 // Returns 0 and the number dropped in *COUNT (may be NULL).
 FOREBAY_API int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count);
 
-// Frees what processes that have died left behind: blocks, zones, reply channels, waiter bits.
+// Frees what processes that have died left behind: blocks, zones, reply channels, waiter bits; and messages that
+// have expired, in all channels.
 // Whoever meets a dead process does this by itself; a supervisor calls it as soon as it learns of
 // a death, so that senders get FOREBAY_GONE at once. Returns how many dead processes it cleared.
 FOREBAY_API int forebay_reap(struct forebay *layer);
@@ -285,7 +286,8 @@ FOREBAY_API int forebay_fd(struct forebay *layer);
 // forebay_listen() needed); its capacity is the window: how many messages may be on their way or
 // unfreed at a time (default: as the layer's patterns say for "PREFIX!*"; 0 here means that).
 // OWNER comes back from forebay_message_owner(). Writes the name to NAME.
-// Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL or a negative errno. O(1), no system call, no malloc.
+// Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL or a negative errno. No system call and no malloc as a rule; O(1) in
+// the number of reply channels, O(n) in that of different prefixes in use.
 FOREBAY_API int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window,
         void *owner, char name[FOREBAY_NAME_SIZE]);
 

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #define SWEEP_LEAST  2048u // channels that one search for room may look at anyhow
-#define SWEEP_PER_MS 1024u // and how many more with each millisecond that has gone by
+#define SWEEP_PER_MS 128u  // and how many more with each millisecond that has gone by
 
 // A link word; see table.h.
 #define LINK_MARK             1ull

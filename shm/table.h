@@ -79,8 +79,8 @@ enum shm_result shm_table_find(struct shm_table *table, const char *name, struct
 
 // Finds it, or makes it with CAPACITY (1 to 8192) and MAKER (0 unless a stream). SHM_OK, or SHM_FULL if no
 // channel of that size is free or idle (nobody listens, nothing waits): then one of those is ended. Lock-free.
-// Looks at 2048 channels at least, and in the long run at 1024 a millisecond at most: in a table that is
-// larger, and full, it may say SHM_FULL for a tenth of a second although one has become idle.
+// Looks at 2048 channels at least, and in the long run at 128 a millisecond at most: in a table that is
+// larger, and full, some calls may say SHM_FULL although a channel has become idle.
 enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
         uint64_t maker, struct shm_ring *ring);
 
