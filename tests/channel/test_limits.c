@@ -409,8 +409,8 @@ TEST(a_ring_that_was_scribbled_over_is_an_error_of_its_own)
 
 	EXPECT_INT(send_number(layer, "x", 1), 0);
 	EXPECT_INT(shm_table_find(&layer->table, "x", &ring), SHM_OK);
-	for (uint32_t i = 0; i < 1u << ring.order; i++)
-		store_relaxed(&ring.slots[i], (uint64_t)(i % 2 * 0x40000000) << 32);
+	for (uint64_t pos = 0; pos < 1u << ring.order; pos++)
+		store_relaxed(shm_ring_slot(&ring, pos), pos % 2 * 0x40000000 << 32);
 	EXPECT_INT(send_number(layer, "x", 1), -EUCLEAN);
 	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 1);
 	EXPECT_INT(send_number(layer, "y", 1), 0);

@@ -227,10 +227,12 @@ static void *expire_all(void *argument)
 TEST(what_is_expired_is_what_was_found_to_be_old_however_fast_receivers_are)
 {
 	pthread_t receiver, reaper;
+	struct shm_ring ring;
 	uint64_t sent = 0;
 
 	attach(&shared);
-	EXPECT_INT(shm_table_make(&shared.table, "x", 100, 0, &shared_ring), SHM_OK);
+	EXPECT_INT(shm_table_make(&shared.table, "x", 100, 0, &ring), SHM_OK);
+	shared_ring = ring; // a handle is one thread's: they copy this one
 	EXPECT(pthread_create(&receiver, NULL, receive_all, NULL) == 0);
 	EXPECT(pthread_create(&reaper, NULL, expire_all, NULL) == 0);
 	while (sent < MESSAGES) {
@@ -241,7 +243,7 @@ TEST(what_is_expired_is_what_was_found_to_be_old_however_fast_receivers_are)
 			continue;
 		block = shm_pool_block(&shared.pool, buffer.handle);
 		store_relaxed(&block->sent_at, sent % 2 ? YOUNG : OLD);
-		if (shm_ring_push(&shared_ring, &shared.pool, buffer.handle, block) == SHM_OK)
+		if (shm_ring_push(&ring, &shared.pool, buffer.handle, block) == SHM_OK)
 			sent++;
 		else
 			shm_pool_free(&shared.pool, buffer.handle);
