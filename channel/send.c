@@ -89,7 +89,8 @@ static uint32_t append(
 	const char *from = data;
 
 	if (buffer->count == 1) { // nearly always
-		memcpy(buffer->span[0].data + offset, data, length);
+		if (length > 0) // DATA may be NULL if not
+			memcpy(buffer->span[0].data + offset, data, length);
 		return offset + (uint32_t)length;
 	}
 	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
