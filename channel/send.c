@@ -89,7 +89,7 @@ static uint32_t append(
 	const char *from = data;
 
 	if (buffer->count == 1) { // nearly always
-		if (length > 0) // DATA may be NULL if not
+		if (length > 0)   // DATA may be NULL if not
 			memcpy(buffer->span[0].data + offset, data, length);
 		return offset + (uint32_t)length;
 	}

@@ -112,7 +112,7 @@ TEST(channels_that_are_no_longer_used_leave_nothing_behind)
 
 TEST(a_large_table_with_one_idle_channel_serves_one_name_after_the_other)
 {
-	enum { CHANNELS = 4096, NAMES = 5000 };
+	enum { CHANNELS = 4096, NAMES = 1500 };
 	struct forebay *layer = attach(&(struct forebay_options){.size = 32 << 20,
 	        .channels = CHANNELS,
 	        .reply_channels = 64,
