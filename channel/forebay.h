@@ -99,7 +99,8 @@ FOREBAY_API const char *forebay_layer_name(const struct forebay *layer);
 // Returns 0 and the number dropped in *COUNT (may be NULL).
 FOREBAY_API int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count);
 
-// Frees what processes that have died left behind: blocks, zones, reply channels, waiter bits.
+// Frees what processes that have died left behind: blocks, zones, reply channels, waiter bits; and messages that
+// have expired, in all channels.
 // Whoever meets a dead process does this by itself; a supervisor calls it as soon as it learns of
 // a death, so that senders get FOREBAY_GONE at once. Returns how many dead processes it cleared.
 FOREBAY_API int forebay_reap(struct forebay *layer);
@@ -245,7 +246,8 @@ FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 // Sends a copy of MESSAGE, which stays the caller's, to CHANNEL, waiting at most TIMEOUT
 // milliseconds for room (0: not at all; -1: as long as it takes). FIFO per sender, at most once, to one receiver.
 // Returns 0, FOREBAY_FULL (TIMEOUT 0), FOREBAY_TIMEOUT, FOREBAY_GONE, FOREBAY_TOO_LARGE, FOREBAY_BAD_NAME,
-// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting) or -ESTALE; the message is then not sent.
+// FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting), -EUCLEAN (somebody has
+// scribbled over the channel) or -ESTALE; the message is then not sent.
 // After FOREBAY_FULL, forebay_fd() becomes readable when room may have come.
 // One system call at most, and only when the receiver is asleep.
 FOREBAY_API int forebay_send(
@@ -284,7 +286,8 @@ FOREBAY_API int forebay_fd(struct forebay *layer);
 // forebay_listen() needed); its capacity is the window: how many messages may be on their way or
 // unfreed at a time (default: as the layer's patterns say for "PREFIX!*"; 0 here means that).
 // OWNER comes back from forebay_message_owner(). Writes the name to NAME.
-// Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL or a negative errno. O(1), no system call, no malloc.
+// Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL or a negative errno. No system call and no malloc as a rule; O(1) in
+// the number of reply channels, O(n) in that of different prefixes in use.
 FOREBAY_API int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window,
         void *owner, char name[FOREBAY_NAME_SIZE]);
 
@@ -307,15 +310,15 @@ FOREBAY_API int forebay_stream_close(struct forebay *layer, const char *name);
 
 // Why messages did not arrive. Counted over the life of the layer, never decreasing.
 enum forebay_counter {
-	FOREBAY_COUNT_SENT,       // messages sent
-	FOREBAY_COUNT_RECEIVED,   // messages received
-	FOREBAY_COUNT_FULL,       // sends refused: channel full
-	FOREBAY_COUNT_GONE,       // sends refused, or messages dropped: reply channel ended
-	FOREBAY_COUNT_EXPIRED,    // messages dropped: unread for too long
-	FOREBAY_COUNT_TOO_LARGE,  // sends refused
-	FOREBAY_COUNT_BAD,        // sends refused, or messages dropped: malformed
-	FOREBAY_COUNT_NO_MEMORY,  // sends refused
-	FOREBAY_COUNT_NO_CHANNEL, // sends refused
+	FOREBAY_COUNT_SENT,      // messages sent
+	FOREBAY_COUNT_RECEIVED,  // messages received
+	FOREBAY_COUNT_FULL,      // sends refused: channel full
+	FOREBAY_COUNT_GONE,      // sends refused, or messages dropped: reply channel ended
+	FOREBAY_COUNT_EXPIRED,   // messages dropped: unread for too long
+	FOREBAY_COUNT_TOO_LARGE, // sends refused
+	FOREBAY_COUNT_BAD, // sends refused, or messages dropped: malformed, or memory scribbled over
+	FOREBAY_COUNT_NO_MEMORY,  // sends refused: no free block
+	FOREBAY_COUNT_NO_CHANNEL, // sends refused, channels not opened or listened to: table full
 	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush
 	FOREBAY_COUNT_LOST,       // messages lost with a process that died holding them
 	FOREBAY_COUNT_WAKEUPS,    // system calls made to wake a receiver

@@ -19,6 +19,10 @@
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
 #define PATH_SIZE              4096
+// ms until the dead and the expired are looked for again, if there were none, and one more for so many
+// channels, each of which takes about 0.3 us to look at.
+#define SEARCH_AGAIN  10
+#define SEARCH_PER_MS 128
 
 static _Thread_local char error_text[512];
 
@@ -361,22 +365,62 @@ void channel_nudge_slots(struct forebay *layer, uint64_t slots)
 				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
 }
 
+// What was sent before this has expired.
+static int64_t expiry_limit(const struct forebay *layer)
+{
+	return channel_now() - layer->segment.geometry.expiry;
+}
+
+// Returns how many dead processes it cleared; *EXPIRED gets the number of messages.
+static uint32_t reap(struct forebay *layer, uint64_t *expired)
+{
+	struct shm_reaped reaped = {0};
+
+	shm_reaper_run(&layer->table, &reaped);
+	*expired = shm_reaper_expire(&layer->table, expiry_limit(layer));
+	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, *expired);
+	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
+	if (reaped.processes || *expired)
+		channel_nudge_slots(layer, UINT64_MAX);
+	return reaped.processes;
+}
+
 int forebay_reap(struct forebay *layer)
 {
-	int64_t limit = channel_now() - layer->segment.geometry.expiry;
-	struct shm_reaped reaped = {0};
 	uint64_t expired;
 
-	if (layer->stale)
-		return -ESTALE;
-	shm_reaper_run(&layer->table, &reaped);
-	expired = shm_reaper_expire(&layer->table, limit);
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+	return layer->stale ? -ESTALE : (int)reap(layer, &expired);
+}
+
+int channel_count_refusal(struct forebay *layer, int result)
+{
+	if (result == FOREBAY_NO_CHANNEL)
+		shm_process_count(&layer->self, FOREBAY_COUNT_NO_CHANNEL, 1);
+	return result;
+}
+
+bool channel_make_room(struct forebay *layer)
+{
+	int64_t now = channel_now();
+	uint64_t expired;
+
+	if (now < layer->searched + SEARCH_AGAIN + layer->segment.channels / SEARCH_PER_MS)
+		return false;
+	if (reap(layer, &expired) > 0 || expired > 0)
+		return true;
+	layer->searched = now;
+	return false;
+}
+
+bool channel_expire(struct forebay *layer, struct shm_ring *ring)
+{
+	uint64_t expired = shm_reaper_expire_ring(&layer->table, ring, expiry_limit(layer));
+
 	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, expired);
-	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
-	if (reaped.processes || expired)
-		channel_nudge_slots(layer, UINT64_MAX);
-	return (int)reaped.processes;
+	if (expired > 0)
+		channel_room(layer, ring);
+	return expired > 0;
 }
 
 static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)

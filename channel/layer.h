@@ -40,7 +40,7 @@ _Static_assert(sizeof(struct channel_message_mem) == 32, "pinned by the layout v
 // One reply channel, on its owner's side.
 struct channel_reply {
 	void *owner;
-	const struct channel_prefix *prefix;
+	struct channel_prefix *prefix;
 	uint64_t generation; // 0 when closed
 	uint32_t index;      // of the endpoint
 	uint32_t window;
@@ -50,10 +50,11 @@ struct channel_reply {
 	struct channel_reply *next; // free one
 };
 
-// Prefixes of reply channels, kept once each.
+// Prefixes of reply channels, kept once each as long as they are used, and a few longer.
 struct channel_prefix {
 	struct channel_prefix *next;
 	uint32_t window; // that the capacity patterns give
+	uint32_t uses;   // open reply channels, and messages received from such
 	char name[FOREBAY_NAME_SIZE];
 };
 
@@ -95,6 +96,7 @@ struct forebay {
 	uint64_t streams;     // made so far: ids are never used again
 	int64_t housekeeping; // when it is due, ms
 	int64_t asked;        // when we last asked the others for memory, ms
+	int64_t searched;     // when we last looked for room in vain, ms
 
 	struct channel_cached *cache; // CHANNEL_CACHE of them
 	bool corked;
@@ -116,6 +118,7 @@ struct forebay {
 	struct channel_reply **reply_zones; // by endpoint / SHM_ENDPOINT_ZONE; NULL if not ours
 	struct channel_reply *free_replies;
 	struct channel_prefix *prefixes;
+	uint32_t prefix_count;
 	uint32_t zone_scan;
 
 	struct forebay_message *free_messages;
@@ -143,8 +146,8 @@ struct forebay_message {
 	char *text; // a private copy of the envelope
 	size_t text_size;
 	struct channel_reply *reply;
-	const struct channel_prefix *prefix; // of the reply channel
-	uint64_t generation;                 // of the reply channel
+	struct channel_prefix *prefix; // of the reply channel
+	uint64_t generation;           // of the reply channel
 	int64_t sent_at;
 	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
 };
@@ -174,14 +177,28 @@ struct forebay_message *channel_message_closed(struct forebay *layer, const char
 // The reply channel a received message is for, or NULL if it ended (then the message is to be dropped).
 struct channel_reply *channel_reply_find(
         struct forebay *layer, uint32_t index, uint64_t generation);
-// Counts a message in, and out again when it is freed (moves the credit).
-void channel_reply_received(struct channel_reply *reply, uint32_t sequence);
+// Counts a message in, and out again when it is freed (moves the credit). False if it has a number that
+// nobody was given: then it is to be dropped.
+bool channel_reply_received(struct channel_reply *reply, uint32_t sequence);
 void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation);
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name);
 // Gives back the credit that dead senders took.
 void channel_reply_heal(struct forebay *layer);
 void channel_reply_fini(struct forebay *layer);
+// Counts a use of PREFIX out, and forgets it if it was the last and many are known.
+void channel_prefix_unuse(struct forebay *layer, struct channel_prefix *prefix);
+
+// Counts RESULT if it is FOREBAY_NO_CHANNEL, and returns it.
+int channel_count_refusal(struct forebay *layer, int result);
+
+// Frees what the dead hold and what has expired, for who has found something full. True if that was
+// anything. If not, the next 10 ms (a second, if there are 100,000 channels) are saved the effort: then it
+// is false at once.
+bool channel_make_room(struct forebay *layer);
+
+// Drops the messages at the front of the ring that have expired. True if there were any.
+bool channel_expire(struct forebay *layer, struct shm_ring *ring);
 
 // Has every other process look again, whatever it waits for. SLOTS: those whose slot modulo 64 is in the mask.
 void channel_nudge_slots(struct forebay *layer, uint64_t slots);

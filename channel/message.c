@@ -72,9 +72,12 @@ void forebay_message_free(struct forebay_message *message)
 		shm_pool_free(&layer->pool, message->buffer.handle);
 		if (message->reply)
 			channel_reply_freed(layer, message->reply, message->generation);
+		if (message->prefix)
+			channel_prefix_unuse(layer, message->prefix);
 	}
 	message->received = false;
 	message->reply = NULL;
+	message->prefix = NULL;
 	message->content = NULL;
 	channel_buffer_trim(&message->flat, &message->flat_size);
 	channel_buffer_trim(&message->text, &message->text_size);
@@ -439,12 +442,24 @@ static void put_binary(struct channel_json_writer *writer, const void *data, siz
 	channel_json_writer_put_boolean(writer, true);
 }
 
+// The content as it is at this moment: in shared memory it could change between the check and the copy.
+static const void *private_content(struct forebay_message *message, size_t *length)
+{
+	const void *data = forebay_message_content(message, length, NULL);
+
+	if (!data || data == message->flat || *length == 0)
+		return data;
+	if (channel_buffer_reserve(&message->flat, &message->flat_size, *length, SIZE_MAX) < 0)
+		return NULL;
+	return memcpy(message->flat, data, *length);
+}
+
 static void put_content(struct forebay_message *message)
 {
 	struct channel_json_writer *writer = &message->writer;
 	const char *key = message->kind & FOREBAY_BODY ? "body" : "content";
 	size_t length;
-	const void *data = forebay_message_content(message, &length, NULL);
+	const void *data = private_content(message, &length);
 
 	if (!data)
 		return;

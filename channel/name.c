@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "channel/name.h"
 
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,13 +90,78 @@ static uint32_t next_pattern(const char **patterns, char *pattern, size_t size)
 	return number > UINT32_MAX ? 0 : (uint32_t)number;
 }
 
+// Whether CHARACTER is in the set that begins behind the '[' at SET: "abc]", "a-z]", "!abc]". *END gets
+// what is behind it, or NULL if it isn't closed.
+static bool in_set(const char *set, char character, const char **end)
+{
+	bool negated = *set == '!', found = false;
+	const char *at = set + negated;
+
+	do {
+		bool range = at[0] && at[1] == '-' && at[2] && at[2] != ']';
+
+		if (!*at) {
+			*end = NULL;
+			return false;
+		}
+		found |= range ? at[0] <= character && character <= at[2] : *at == character;
+		at += range ? 3 : 1;
+	} while (*at != ']');
+	*end = at + 1;
+	return found != negated;
+}
+
+// Whether the pattern's first element takes CHARACTER; *NEXT gets what is behind that element.
+static bool takes(const char *pattern, char character, const char **next)
+{
+	const char *end;
+
+	*next = pattern + 1;
+	if (*pattern == '?')
+		return true;
+	if (*pattern == '[') {
+		bool in = in_set(pattern + 1, character, &end);
+
+		if (end) {
+			*next = end;
+			return in;
+		}
+	}
+	return *pattern == character;
+}
+
+// As in asgi_ipc, whose patterns are Python's fnmatch: '*', '?', '[...]', and no escapes. Not fnmatch(3), which
+// takes exponential time on some patterns, and these may have been scribbled over. The last '*' alone
+// is gone back to, so this takes length times length at most.
+static bool matches(const char *pattern, const char *name)
+{
+	const char *star = NULL, *from = NULL, *next;
+
+	while (*name) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			from = name;
+		} else if (*pattern && takes(pattern, *name, &next)) {
+			pattern = next;
+			name++;
+		} else if (star) {
+			pattern = star;
+			name = ++from;
+		} else {
+			return false;
+		}
+	}
+	pattern += strspn(pattern, "*");
+	return *pattern == '\0';
+}
+
 uint32_t channel_name_capacity(const char *patterns, const char *name)
 {
 	char pattern[FOREBAY_NAME_SIZE];
 	uint32_t capacity;
 
 	while ((capacity = next_pattern(&patterns, pattern, sizeof pattern)) != 0)
-		if (fnmatch(pattern, name, 0) == 0)
+		if (matches(pattern, name))
 			return capacity;
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include "channel/name.h"
 
 #define HOUSEKEEPING 1000 // ms between two rounds
+#define RELISTENS    16   // times that a channel may end before we have said that we listen
+#define DROPS        1024 // messages dropped on the way to one, before the next channel's turn
 
 // ---------------------------------------------------------------------------------------------
 // The set of channels listened to
@@ -35,17 +37,18 @@ static enum shm_result look_up(struct forebay *layer, struct channel_listen *lis
 
 static int attach(struct forebay *layer, struct channel_listen *listen)
 {
-	for (;;) {
+	for (int left = RELISTENS; left > 0; left--) {
 		enum shm_result result = look_up(layer, listen);
 
 		if (result == SHM_FULL &&
-		        forebay_reap(layer) > 0) // the dead may be what fills the table
+		        channel_make_room(layer)) // the dead may be what fills the table
 			result = look_up(layer, listen);
 		if (result != SHM_OK)
-			return listen->stream ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
+			break;
 		if (shm_table_listen(&layer->table, &listen->ring, layer->self.slot))
 			return 0;
 	}
+	return listen->stream ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
 }
 
 int forebay_listen(struct forebay *layer, const char *channel)
@@ -80,7 +83,7 @@ int forebay_listen(struct forebay *layer, const char *channel)
 	result = attach(layer, listen);
 	if (result != 0) {
 		free(listen);
-		return result;
+		return channel_count_refusal(layer, result);
 	}
 	layer->listens[layer->listen_count++] = listen;
 	return 0;
@@ -144,6 +147,7 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	struct channel_message_mem head;
 	struct shm_buffer buffer;
 	bool expired;
+	int64_t expiry = layer->segment.geometry.expiry, age;
 	int64_t sent_at = (int64_t)load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
 
 	if (!shm_pool_view(&layer->pool, handle, &buffer) || buffer.length < sizeof head) {
@@ -161,9 +165,13 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 			drop(layer, handle, FOREBAY_COUNT_GONE);
 			return NULL;
 		}
-		channel_reply_received(reply, head.sequence);
+		if (!channel_reply_received(reply, head.sequence)) {
+			drop(layer, handle, FOREBAY_COUNT_BAD);
+			return NULL;
+		}
 	}
-	expired = channel_age(sent_at) > layer->segment.geometry.expiry;
+	age = channel_age(sent_at);
+	expired = age > expiry || age < -expiry; // the latter was scribbled
 	message = expired ? NULL : channel_message_take(layer);
 	if (!message) {
 		drop(layer, handle, expired ? FOREBAY_COUNT_EXPIRED : FOREBAY_COUNT_NO_MEMORY);
@@ -180,6 +188,8 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	message->kind = head.kind;
 	message->reply = reply;
 	message->prefix = reply ? reply->prefix : NULL;
+	if (message->prefix)
+		message->prefix->uses++;
 	message->generation = head.generation;
 	message->sent_at = sent_at;
 	message->channel[0] = '\0';
@@ -188,14 +198,19 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 }
 
 // Receives from one ring: a message, or NULL with *RESULT. What is dropped on the way (expired, malformed,
-// too late) doesn't count as a message.
+// too late) doesn't count as a message, but who sends nothing else can't keep us here.
 static struct forebay_message *receive_from(
         struct forebay *layer, struct shm_ring *ring, bool inbox, enum shm_result *result)
 {
 	uint32_t handle;
 
-	while ((*result = shm_ring_pop(ring, &layer->pool, &handle)) == SHM_OK) {
-		struct forebay_message *message = open_message(layer, handle, inbox);
+	for (int left = DROPS; left > 0; left--) {
+		struct forebay_message *message;
+
+		*result = shm_ring_pop(ring, &layer->pool, &handle);
+		if (*result != SHM_OK)
+			return NULL;
+		message = open_message(layer, handle, inbox);
 
 		channel_room(layer, ring);
 		if (message)

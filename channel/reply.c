@@ -13,6 +13,8 @@
 #define ID_INDEX(ID)             ((uint32_t)((ID) >> 40))
 #define ID_GENERATION(ID)        ((ID)&0xffffffffffull)
 
+#define PREFIXES_KEPT 16 // in use or not
+
 static bool make_inbox(struct forebay *layer)
 {
 	char name[FOREBAY_NAME_SIZE];
@@ -27,7 +29,7 @@ static bool make_inbox(struct forebay *layer)
 static int open_inbox(struct forebay *layer)
 {
 	// The dead may be what fills the table.
-	if (!make_inbox(layer) && (forebay_reap(layer) <= 0 || !make_inbox(layer)))
+	if (!make_inbox(layer) && (!channel_make_room(layer) || !make_inbox(layer)))
 		return FOREBAY_NO_CHANNEL;
 	shm_table_listen(&layer->table, &layer->inbox, layer->self.slot);
 	layer->has_inbox = true;
@@ -44,7 +46,7 @@ static int add_zone(struct forebay *layer)
 	if (!replies)
 		return -ENOMEM;
 	zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
-	if (zone == SHM_HANDLE_NONE && forebay_reap(layer) > 0)
+	if (zone == SHM_HANDLE_NONE && channel_make_room(layer))
 		zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
 	if (zone == SHM_HANDLE_NONE) {
 		free(replies);
@@ -59,7 +61,7 @@ static int add_zone(struct forebay *layer)
 	return 0;
 }
 
-static int find_prefix(struct forebay *layer, const char *name, const struct channel_prefix **out)
+static int find_prefix(struct forebay *layer, const char *name, struct channel_prefix **out)
 {
 	struct channel_prefix *prefix;
 	char example[FOREBAY_NAME_SIZE];
@@ -80,8 +82,22 @@ static int find_prefix(struct forebay *layer, const char *name, const struct cha
 	prefix->window = channel_capacity(layer, example);
 	prefix->next = layer->prefixes;
 	layer->prefixes = prefix;
+	layer->prefix_count++;
 	*out = prefix;
 	return 0;
+}
+
+void channel_prefix_unuse(struct forebay *layer, struct channel_prefix *prefix)
+{
+	struct channel_prefix **at = &layer->prefixes;
+
+	if (--prefix->uses > 0 || layer->prefix_count <= PREFIXES_KEPT)
+		return;
+	while (*at != prefix)
+		at = &(*at)->next;
+	*at = prefix->next;
+	layer->prefix_count--;
+	free(prefix);
 }
 
 void channel_reply_name(
@@ -94,15 +110,20 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
         char name[FOREBAY_NAME_SIZE])
 {
 	struct channel_reply *reply;
-	const struct channel_prefix *known;
+	struct channel_prefix *known;
 	int result = layer->stale ? -ESTALE : find_prefix(layer, prefix, &known);
 
-	if (result == 0 && !layer->has_inbox)
+	if (result != 0)
+		return result;
+	known->uses++;
+	if (!layer->has_inbox)
 		result = open_inbox(layer);
 	if (result == 0 && !layer->free_replies)
 		result = add_zone(layer);
-	if (result != 0)
-		return result;
+	if (result != 0) {
+		channel_prefix_unuse(layer, known);
+		return channel_count_refusal(layer, result);
+	}
 	reply = layer->free_replies;
 	layer->free_replies = reply->next;
 	reply->owner = owner;
@@ -147,6 +168,7 @@ int forebay_reply_close(struct forebay *layer, const char *name)
 		return FOREBAY_GONE;
 	channel_nudge_slots(
 	        layer, shm_endpoint_close(&layer->segment, reply->index, reply->generation));
+	channel_prefix_unuse(layer, reply->prefix);
 	reply->generation = 0;
 	reply->owner = NULL;
 	reply->next = layer->free_replies;
@@ -161,12 +183,15 @@ static void grant(struct forebay *layer, struct channel_reply *reply, uint32_t l
 	channel_nudge_slots(layer, shm_endpoint_grant(&layer->segment, reply->index, limit));
 }
 
-void channel_reply_received(struct channel_reply *reply, uint32_t sequence)
+bool channel_reply_received(struct channel_reply *reply, uint32_t sequence)
 {
+	if (shm_sequence_diff(sequence, reply->limit) >= 0)
+		return false;
 	// Several senders may have taken their numbers in another order than they published.
 	if (shm_sequence_diff(sequence + 1, reply->seen) > 0)
 		reply->seen = (sequence + 1) & SHM_SEQUENCE_MASK;
 	reply->held++;
+	return true;
 }
 
 void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation)
@@ -245,8 +270,8 @@ int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOR
 	channel_name_make(name, prefix, '?',
 	        (uint64_t)layer->self.slot << 56 | incarnation << 32 | (uint32_t)++layer->streams);
 	if (make_stream(layer, name) != SHM_OK &&
-	        (forebay_reap(layer) <= 0 || make_stream(layer, name) != SHM_OK))
-		return FOREBAY_NO_CHANNEL;
+	        (!channel_make_room(layer) || make_stream(layer, name) != SHM_OK))
+		return channel_count_refusal(layer, FOREBAY_NO_CHANNEL);
 	return 0;
 }
 

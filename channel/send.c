@@ -89,7 +89,8 @@ static uint32_t append(
 	const char *from = data;
 
 	if (buffer->count == 1) { // nearly always
-		memcpy(buffer->span[0].data + offset, data, length);
+		if (length > 0)   // DATA may be NULL if not
+			memcpy(buffer->span[0].data + offset, data, length);
 		return offset + (uint32_t)length;
 	}
 	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
@@ -130,7 +131,7 @@ static bool store(struct forebay *layer, const struct outgoing *outgoing, struct
 		shm_pool_trim(&layer->pool);
 	if (!shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
 		// Give back what the dead hold and what nobody has read in time, and try once more.
-		if (forebay_reap(layer) < 0 ||
+		if (!channel_make_room(layer) ||
 		        !shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
 			ask_for_memory(layer);
 			return false;
@@ -254,13 +255,24 @@ static int find_ring(struct forebay *layer, const char *name, enum channel_kind 
 		return 0;
 	cached->name[0] = '\0';
 	result = look_up(layer, name, kind, &cached->ring);
-	if (result == SHM_FULL && forebay_reap(layer) > 0) // the dead may be what fills the table
+	if (result == SHM_FULL && channel_make_room(layer)) // the dead may be what fills the table
 		result = look_up(layer, name, kind, &cached->ring);
 	if (result != SHM_OK)
 		return kind == CHANNEL_STREAM ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
 	strcpy(cached->name, name);
 	cached->kind = kind;
 	return 0;
+}
+
+// Publishes; if what fills the ring has expired, in its place.
+static enum shm_result push(
+        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
+{
+	enum shm_result result = shm_ring_push(ring, &layer->pool, handle, block);
+
+	if (result == SHM_FULL && channel_expire(layer, ring))
+		result = shm_ring_push(ring, &layer->pool, handle, block);
+	return result;
 }
 
 static int send_ring(
@@ -288,7 +300,7 @@ static int send_ring(
 		result = find_ring(layer, name, kind, cached);
 		if (result != 0)
 			break;
-		pushed = shm_ring_push(&cached->ring, &layer->pool, buffer.handle, block);
+		pushed = push(layer, &cached->ring, buffer.handle, block);
 		if (pushed == SHM_CLOSED) {
 			shm_table_unlink(&layer->table, &cached->ring);
 			cached->name[0] = '\0';
@@ -305,6 +317,8 @@ static int send_ring(
 		outgoing->refused = true;
 		return FOREBAY_FULL;
 	}
+	if (pushed == SHM_CORRUPT)
+		return -EUCLEAN;
 	return result != 0 ? result : FOREBAY_NO_CHANNEL;
 }
 
@@ -341,7 +355,7 @@ static enum shm_result try_reply(
 	if (result == SHM_OK) {
 		append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
 		result = find_inbox(layer, index, &inbox)
-		                 ? shm_ring_push(&inbox, &layer->pool, buffer.handle, block)
+		                 ? push(layer, &inbox, buffer.handle, block)
 		                 : SHM_CLOSED;
 		if (result == SHM_OK) {
 			wake_receiver(layer, &inbox);
@@ -376,7 +390,7 @@ static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgo
 	case SHM_EMPTY:
 		return FOREBAY_NO_MEMORY;
 	default:
-		return FOREBAY_BAD_NAME;
+		return index < layer->segment.geometry.endpoints ? -EUCLEAN : FOREBAY_BAD_NAME;
 	}
 }
 
@@ -398,6 +412,8 @@ static void count(struct forebay *layer, int result)
 	        [FOREBAY_NO_CHANNEL] = FOREBAY_COUNT_NO_CHANNEL,
 	};
 
+	if (result == -EUCLEAN)
+		shm_process_count(&layer->self, FOREBAY_COUNT_BAD, 1);
 	if (result >= 0 && result < (int)sizeof counter)
 		shm_process_count(&layer->self, counter[result], 1);
 }

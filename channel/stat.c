@@ -29,8 +29,13 @@ static void copy_text(char *out, const char *text, size_t size)
 {
 	size_t i;
 
-	for (i = 0; i + 1 < size && text[i]; i++)
-		out[i] = text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?';
+	for (i = 0; i + 1 < size; i++) {
+		char character = *(const volatile char *)&text[i]; // once: it may change
+
+		if (!character)
+			break;
+		out[i] = character >= 0x20 && character <= 0x7e ? character : '?';
+	}
 	out[i] = '\0';
 }
 
@@ -97,7 +102,9 @@ int forebay_stat_channels(struct forebay *layer,
 		stat.sent = tail - base;
 		stat.received = stat.sent > stat.pending ? stat.sent - stat.pending : 0;
 		stat.full = load_relaxed(&channel->full);
-		stat.oldest = oldest < 0 ? -1 : channel_now() - oldest;
+		stat.oldest = oldest < 0 ? -1 : channel_age(oldest);
+		if (oldest >= 0 && stat.oldest < 0)
+			stat.oldest = 0; // sent a moment ago, or scribbled
 		stat.listeners = count_listeners(channel);
 		result = each(&stat, context);
 		if (result != 0)

@@ -9,6 +9,8 @@
 #define EXTENT  (65536 - (uint32_t)sizeof(struct shm_block_mem))
 #define LARGEST (SHM_CLASSES - 1)
 
+#define VAIN_SEARCH 16384 // blocks that are looked at when the search before found none
+
 enum {
 	PREFETCH_BLOCKS = 5, // ahead
 	PREFETCH_LINES = 4,
@@ -92,35 +94,48 @@ __attribute__((always_inline)) static inline void prefetch_block(
 		prefetch_write((char *)shm_pool_block_at(pool, i, next) + line * SHM_LINE);
 }
 
-// Finds a FREE block in our zones of the class, taking another zone when there is none. Small blocks
+// Looks at the next COUNT blocks of our zones for a FREE one.
+static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count, uint32_t *handle)
+{
+	struct shm_pool_class *class = &pool->class[i];
+	uint32_t per_zone = shm_class_zone(i);
+
+	for (; count > 0; count--) {
+		uint32_t index = class->zones[class->at_zone] * per_zone + class->at_block;
+		struct shm_block_mem *block = shm_pool_block_at(pool, i, index);
+
+		if (++class->at_block == per_zone) {
+			class->at_block = 0;
+			if (++class->at_zone == class->owned)
+				class->at_zone = 0;
+		}
+		// Acquire: pairs with the release that freed it.
+		if (load_acquire(&block->own) == SHM_FREE) {
+			*handle = pool->first[i] + index;
+			prefetch_block(pool, i, index);
+			return block;
+		}
+	}
+	return NULL;
+}
+
+// Finds a FREE block in our zones of the class, taking more zones when there is none. Small blocks
 // are used in turn, which finds a free one at the first look while receivers keep up; of the
 // largest the first one is preferred, since it is the likeliest to be in the cache.
 static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *handle)
 {
 	struct shm_pool_class *class = &pool->class[i];
-	uint32_t per_zone = shm_class_zone(i);
+	uint32_t ours = class->owned * shm_class_zone(i);
+	struct shm_block_mem *block;
 
-	do {
-		if (i == LARGEST)
-			class->at_zone = class->at_block = 0;
-		for (uint32_t left = class->owned * per_zone; left > 0; left--) {
-			uint32_t index = class->zones[class->at_zone] * per_zone + class->at_block;
-			struct shm_block_mem *block = shm_pool_block_at(pool, i, index);
-
-			if (++class->at_block == per_zone) {
-				class->at_block = 0;
-				if (++class->at_zone == class->owned)
-					class->at_zone = 0;
-			}
-			// Acquire: pairs with the release that freed it.
-			if (load_acquire(&block->own) == SHM_FREE) {
-				*handle = pool->first[i] + index;
-				prefetch_block(pool, i, index);
-				return block;
-			}
-		}
-	} while (claim_zone(pool, i));
-	return NULL;
+	if (i == LARGEST && !class->vain)
+		class->at_zone = class->at_block = 0;
+	block = search(pool, i, class->vain && ours > VAIN_SEARCH ? VAIN_SEARCH : ours, handle);
+	// What has been looked at isn't looked at again: a search of full memory is one pass.
+	while (!block && claim_zone(pool, i))
+		block = search(pool, i, shm_class_zone(i), handle);
+	class->vain = !block;
+	return block;
 }
 
 // One block for the whole message, of the smallest class that fits and has one.

@@ -77,6 +77,7 @@ struct shm_pool {
 		uint32_t owned, room;
 		uint32_t at_zone, at_block; // where the next search begins
 		uint32_t scan;              // where the next search for an unowned zone begins
+		bool vain;                  // the last search found nothing
 	} class[SHM_CLASSES];
 };
 
@@ -85,8 +86,10 @@ int shm_pool_init(struct shm_pool *pool, struct shm_segment *segment, uint64_t u
 void shm_pool_fini(struct shm_pool *pool);
 
 // Takes memory for a message of LENGTH octets, HELD by the caller. Returns false if no block is
-// free. Lock-free; scans at most the pool once. LENGTH is at most SHM_PARTS_MAX extents' worth
-// (shm_pool_limit()).
+// free. Lock-free; scans at most the pool once, and after a search in vain, until one succeeds,
+// only 16,384 blocks of a size each time, going round: while the memory of a large layer is full,
+// the few blocks that come free may be found some calls later. LENGTH is at most SHM_PARTS_MAX
+// extents' worth (shm_pool_limit()).
 bool shm_pool_alloc(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer);
 uint32_t shm_pool_limit(void);
 

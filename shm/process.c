@@ -67,6 +67,8 @@ int shm_process_join(struct shm_process *self, struct shm_segment *segment, cons
 	incarnation = load_relaxed(&self->mem->incarnation) + 1;
 	store_relaxed(&self->mem->incarnation, incarnation);
 	self->uid = SHM_UID(self->slot, incarnation);
+	if ((self->uid & SHM_UID(0, UINT64_MAX)) == 0) // scribbled over, or it would be nobody's
+		self->uid = SHM_UID(self->slot, 1);
 	store_relaxed(&self->mem->pid, (uint32_t)getpid());
 	strncpy(self->mem->role, role, SHM_ROLE_SIZE - 1);
 	self->mem->role[SHM_ROLE_SIZE - 1] = '\0';

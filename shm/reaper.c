@@ -153,25 +153,32 @@ void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped)
 	}
 }
 
+uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, int64_t limit)
+{
+	// LIMIT is an expiry ago, so this is an expiry from now.
+	int64_t future = limit + 2 * (int64_t)table->segment->geometry.expiry;
+	uint64_t expired = 0;
+	uint32_t handle;
+
+	// At most a lap: what is sent meanwhile isn't waited for.
+	while (expired < 1ull << ring->order &&
+	        shm_ring_pop_outside(ring, table->pool, limit, future, &handle) == SHM_OK) {
+		shm_pool_free(table->pool, handle);
+		expired++;
+	}
+	return expired;
+}
+
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit)
 {
 	uint64_t expired = 0;
 
 	for (uint32_t index = 0; index < table->segment->channels; index++) {
 		struct shm_ring ring;
-		uint32_t handle;
-		int64_t oldest;
 
-		if (load_relaxed(&table->segment->channel[index].owner) == SHM_CHANNEL_FREE ||
-		        !shm_table_ring(table, index, &ring))
-			continue;
-		// What is claimed here is the oldest or, if a receiver was faster, the one behind it,
-		// which may be a moment younger than the limit.
-		while ((oldest = shm_ring_oldest(&ring, table->pool)) >= 0 && oldest < limit &&
-		        shm_ring_pop(&ring, table->pool, &handle) == SHM_OK) {
-			shm_pool_free(table->pool, handle);
-			expired++;
-		}
+		if (load_relaxed(&table->segment->channel[index].owner) != SHM_CHANNEL_FREE &&
+		        shm_table_ring(table, index, &ring))
+			expired += shm_reaper_expire_ring(table, &ring, limit);
 	}
 	return expired;
 }

@@ -23,5 +23,9 @@ void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reape
 // Looks for dead processes in all slots and releases what they held. A system call per occupied slot.
 void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped);
 
-// Frees messages sent before LIMIT (ms, CLOCK_MONOTONIC) that nobody has received. Returns how many.
+// Frees messages sent before LIMIT (ms, CLOCK_MONOTONIC) that nobody has received, in all channels and
+// inboxes, or in one: the oldest ones of each, so that one which was late in being sent, behind a younger
+// one, goes with that. Also those with times more than the layer's expiry in the future, which nobody
+// wrote but who scribbles. Returns how many. One that a receiver is faster to claim is the receiver's.
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit);
+uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, int64_t limit);

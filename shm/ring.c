@@ -127,7 +127,22 @@ enum shm_result shm_ring_push(
 	return result;
 }
 
-enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle)
+// Which messages a pop is for: those whose time lies outside these bounds.
+struct bounds {
+	int64_t from, to;
+};
+
+// Whether the block, if it is still what was SENT at that position, lies outside. A position is used
+// once, so a claim that succeeds afterwards is of the message whose time was read.
+static bool is_outside(struct shm_block_mem *block, const struct bounds *bounds)
+{
+	int64_t sent_at = (int64_t)load_acquire(&block->sent_at);
+
+	return sent_at < bounds->from || sent_at > bounds->to;
+}
+
+__attribute__((always_inline)) static inline enum shm_result pop(
+        struct shm_ring *ring, struct shm_pool *pool, const struct bounds *bounds, uint32_t *handle)
 {
 	uint64_t start = load_acquire(&ring->mem->head), pos = start;
 
@@ -153,6 +168,9 @@ enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint3
 		if (SLOT_HANDLE(word) == mark_of(ring))
 			return SHM_CLOSED;
 		block = shm_pool_block(pool, SLOT_HANDLE(word));
+		if (bounds && block && load_seq_cst(&block->own) == expected &&
+		        !is_outside(block, bounds))
+			return SHM_EMPTY;
 		// The message as its sender wrote it; and before we look for senders that wait for room.
 		// Death after this line: a block HELD by us.
 		if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
@@ -165,11 +183,23 @@ enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint3
 	return SHM_CORRUPT;
 }
 
+enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle)
+{
+	return pop(ring, pool, NULL, handle);
+}
+
+enum shm_result shm_ring_pop_outside(
+        struct shm_ring *ring, struct shm_pool *pool, int64_t from, int64_t to, uint32_t *handle)
+{
+	return pop(ring, pool, &(struct bounds){from, to}, handle);
+}
+
 int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
 {
 	uint64_t pos = load_acquire(&ring->mem->head);
 
-	for (uint32_t left = walk_limit(ring); left > 0; left--) {
+	// What is claimed while we look is stepped over; who claims so many in that time leaves none.
+	for (int tries = 0; tries < 16; tries++) {
 		uint64_t word, sent_at;
 		struct shm_block_mem *block;
 
@@ -179,7 +209,7 @@ int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
 			return -1;
 		block = shm_pool_block(pool, SLOT_HANDLE(word));
 		if (!block)
-			continue;
+			return -1;
 		// If it still is at this position afterwards, the time was that of this message.
 		sent_at = load_acquire(&block->sent_at);
 		if (is_waiting(ring, pool, pos, word))

@@ -2,8 +2,10 @@
 #include "shm/table.h"
 
 #include <string.h>
+#include <time.h>
 
-#define RESTARTS 1000 // of one look-up, because others changed the list under it
+#define SWEEP_LEAST  2048u // channels that one search for room may look at anyhow
+#define SWEEP_PER_MS 128u  // and how many more with each millisecond that has gone by
 
 // A link word; see table.h.
 #define LINK_MARK             1ull
@@ -23,6 +25,13 @@ void shm_table_init(struct shm_table *table, struct shm_segment *segment, struct
         struct shm_pool *pool)
 {
 	*table = (struct shm_table){.segment = segment, .self = self, .pool = pool};
+}
+
+// Steps of one operation along its list, in all: others may change the list under it, and each new start
+// means that another process made progress, but a damaged list must end too.
+static uint32_t step_limit(const struct shm_table *table)
+{
+	return 4 * table->segment->channels + 16384;
 }
 
 // FNV-1a: names are short, and whoever can attach need not flood a bucket to do harm.
@@ -133,14 +142,17 @@ bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ri
 	return true;
 }
 
-// Takes one step along a list. Unlinks what it finds marked. False: the list changed under us, or
-// makes no sense; start again. At its end, *CHANNEL is NULL.
-static bool step(struct shm_table *table, struct cursor *at, struct shm_channel_mem **channel,
-        uint32_t *index, uint64_t *next)
+// Takes one step along a list. Unlinks what it finds marked; each of these takes one of the steps LEFT.
+// False: the list changed under us, or makes no sense; start again. At its end, *CHANNEL is NULL.
+static bool step(struct shm_table *table, struct cursor *at, uint32_t *left,
+        struct shm_channel_mem **channel, uint32_t *index, uint64_t *next)
 {
 	while (LINK_TARGET(at->link) != 0) {
 		uint64_t unlinked;
 
+		if (*left == 0)
+			return false;
+		--*left;
 		*index = LINK_TARGET(at->link) - 1;
 		*channel = channel_at(table, *index);
 		if (!*channel)
@@ -161,18 +173,18 @@ static bool step(struct shm_table *table, struct cursor *at, struct shm_channel_
 
 // Walks the bucket of NAME once. 1: found at *INDEX with *GENERATION; 0: not there, and *HEAD is the
 // bucket's word as it was; -1: start again.
-static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32_t *index,
-        uint32_t *generation, uint64_t *head)
+static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32_t *left,
+        uint32_t *index, uint32_t *generation, uint64_t *head)
 {
 	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
 	struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
 
 	*head = at.link;
-	for (uint32_t left = table->segment->channels + 1; left > 0; left--) {
+	for (uint32_t most = table->segment->channels + 1; most > 0; most--) {
 		struct shm_channel_mem *channel;
 		uint64_t next;
 
-		if (!step(table, &at, &channel, index, &next))
+		if (!step(table, &at, left, &channel, index, &next))
 			return -1;
 		if (at.from == bucket)
 			*head = at.link;
@@ -189,12 +201,11 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
 
 enum shm_result shm_table_find(struct shm_table *table, const char *name, struct shm_ring *ring)
 {
-	uint32_t hash = hash_of(name), index, generation;
+	uint32_t hash = hash_of(name), index, generation, left = step_limit(table);
 	uint64_t head;
 
-	// Every new start means that another process made progress; a damaged list must end too.
-	for (uint32_t left = RESTARTS; left > 0; left--) {
-		int found = walk(table, name, hash, &index, &generation, &head);
+	while (left > 0) {
+		int found = walk(table, name, hash, &left, &index, &generation, &head);
 
 		if (found == 0)
 			return SHM_EMPTY;
@@ -227,43 +238,82 @@ static void class_bounds(const struct shm_table *table, bool wide, uint32_t *fir
 	*count = wide ? geometry->wide : geometry->narrow;
 }
 
-// Takes a FREE channel of the size for us: HELD. False if there is none.
-static bool take_channel(struct shm_table *table, bool wide, uint32_t *index)
+static int64_t now_ms(void)
 {
-	uint32_t first, count;
+	struct timespec now;
 
-	class_bounds(table, wide, &first, &count);
-	for (uint32_t left = count; left > 0; left--) {
-		uint32_t *scan = &table->scan[wide];
-		struct shm_channel_mem *channel = &table->segment->channel[first + *scan];
-		uint64_t nobody = SHM_CHANNEL_FREE;
-
-		*index = first + *scan;
-		*scan = *scan + 1 == count ? 0 : *scan + 1;
-		if (load_relaxed(&channel->owner) == SHM_CHANNEL_FREE &&
-		        cas_acquire(&channel->owner, &nobody, SHM_OWN_HELD(table->self->uid)))
-			return true;
-	}
-	return false;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-// Ends channels of the size that nobody listens to and nothing waits in.
-static void end_idle(struct shm_table *table, bool wide)
+// How many of COUNT channels the next search may look at.
+static uint32_t take_credit(struct shm_hand *hand, uint32_t count)
 {
-	uint32_t first, count;
+	int64_t now = now_ms(), passed = now - hand->filled;
+	uint64_t credit = hand->credit;
+
+	credit += passed > 2 * SHM_CHANNELS_MAX ? 2 * SHM_CHANNELS_MAX
+	                                        : (uint64_t)passed * SWEEP_PER_MS;
+	hand->filled = now;
+	hand->credit = credit > 2ull * count ? 2 * count : (uint32_t)credit;
+	return hand->credit < SWEEP_LEAST ? SWEEP_LEAST : hand->credit;
+}
+
+static bool take(struct shm_table *table, uint32_t index)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[index];
+	uint64_t nobody = SHM_CHANNEL_FREE;
+
+	return load_relaxed(&channel->owner) == SHM_CHANNEL_FREE &&
+	       cas_acquire(&channel->owner, &nobody, SHM_OWN_HELD(table->self->uid));
+}
+
+// Takes the channel for us after ending it, if nobody listens to it and nothing waits in it.
+static bool take_idle(struct shm_table *table, uint32_t index)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[index];
+	struct shm_ring ring;
+
+	// The generation first: if the channel becomes another's afterwards, ending it fails.
+	shm_table_ring(table, index, &ring);
+	if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE || load_acquire(&channel->maker) != 0)
+		return false;
+	// Before its owner word is touched, which is another process's cache line.
+	if (has_receivers(channel) || shm_ring_oldest(&ring, table->pool) >= 0)
+		return false;
+	return shm_table_end(table, &ring, false, NULL) == SHM_OK && take(table, index);
+}
+
+// Takes a channel of the size for us: HELD. A free one, or else an idle one; one made here a moment ago
+// is the last choice, since it may be wanted again, but it is found however large the table.
+static bool take_channel(struct shm_table *table, bool wide, uint32_t *index)
+{
+	struct shm_hand *hand = &table->hand[wide];
+	uint32_t first, count, most, looked = 0;
+	bool found = false;
 
 	class_bounds(table, wide, &first, &count);
-	for (uint32_t index = first; index < first + count; index++) {
-		struct shm_channel_mem *channel = &table->segment->channel[index];
-		struct shm_ring ring;
-
-		// The generation first: if the channel becomes another's afterwards, ending it fails.
-		shm_table_ring(table, index, &ring);
-		if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE ||
-		        load_acquire(&channel->maker) != 0)
-			continue;
-		(void)shm_table_end(table, &ring, false, NULL);
+	most = take_credit(hand, count);
+	for (uint32_t left = most / 2 < count ? most / 2 : count; !found && left > 0; left--) {
+		*index = first + hand->free;
+		hand->free = hand->free + 1 == count ? 0 : hand->free + 1;
+		found = take(table, *index);
+		looked++;
 	}
+	for (uint32_t left = most / 2 < count ? most / 2 : count; !found && left > 0; left--) {
+		*index = first + hand->idle;
+		hand->idle = hand->idle + 1 == count ? 0 : hand->idle + 1;
+		found = take_idle(table, *index);
+		looked++;
+	}
+	for (uint32_t i = 0; !found && i < SHM_RECENT && i < hand->recents; i++) {
+		*index = hand->recent[i];
+		found = take(table, *index) || take_idle(table, *index);
+	}
+	hand->credit -= looked < hand->credit ? looked : hand->credit;
+	if (found)
+		hand->recent[hand->recents++ % SHM_RECENT] = *index;
+	return found;
 }
 
 // Takes a channel and fills it in, HELD by us and not in the table yet.
@@ -275,11 +325,8 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 	struct shm_ring ring;
 	uint64_t head, tail;
 
-	if (!take_channel(table, wide, index)) {
-		end_idle(table, wide);
-		if (!take_channel(table, wide, index))
-			return false;
-	}
+	if (!take_channel(table, wide, index))
+		return false;
 	channel = &table->segment->channel[*index];
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
 		store_relaxed(&channel->receivers[i], 0);
@@ -298,14 +345,14 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
         uint64_t maker, struct shm_ring *ring)
 {
-	uint32_t hash = hash_of(name), index, generation, mine = 0;
+	uint32_t hash = hash_of(name), index, generation, mine = 0, left = step_limit(table);
 	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
 	enum shm_result result = SHM_FULL;
 	bool prepared = false;
 
-	for (uint32_t left = RESTARTS; left > 0; left--) {
+	while (left-- > 0) {
 		uint64_t head;
-		int found = walk(table, name, hash, &index, &generation, &head);
+		int found = walk(table, name, hash, &left, &index, &generation, &head);
 
 		if (found < 0)
 			continue;
@@ -356,17 +403,17 @@ static bool is_linked(struct shm_table *table, uint32_t index, uint32_t generati
 	struct shm_channel_mem *wanted = &table->segment->channel[index];
 	shm_atomic64 *bucket =
 	        &table->segment->buckets[load_relaxed(&wanted->hash) & table->segment->bucket_mask];
+	uint32_t left = step_limit(table);
 
-	for (uint32_t tries = RESTARTS; tries > 0; tries--) {
+	while (left > 0) {
 		struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
-		uint32_t left = table->segment->channels + 1;
 
-		for (; left > 0; left--) {
+		for (;;) {
 			struct shm_channel_mem *channel;
 			uint32_t found;
 			uint64_t next;
 
-			if (!step(table, &at, &channel, &found, &next))
+			if (!step(table, &at, &left, &channel, &found, &next))
 				break; // start again
 			if (!channel)
 				return false;
@@ -466,7 +513,7 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 	uint64_t owner;
 	bool held, made;
 
-	shm_table_ring(table, index, &ring); // the generation first, as in end_idle()
+	shm_table_ring(table, index, &ring); // the generation first, as in take_idle()
 	owner = load_acquire(&channel->owner);
 	held = SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
 	made = is_orphan(table, load_acquire(&channel->maker), slot);

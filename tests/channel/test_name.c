@@ -58,3 +58,48 @@ TEST(the_first_pattern_that_matches_gives_the_capacity)
 	EXPECT(!channel_name_patterns_valid("=1", 8192, 2048));
 	EXPECT(!channel_name_patterns_valid("a=1", 8192, 3));
 }
+
+static uint32_t matched(const char *pattern, const char *name)
+{
+	char patterns[256];
+
+	snprintf(patterns, sizeof patterns, "%s=1", pattern);
+	return channel_name_capacity(patterns, name);
+}
+
+TEST(patterns_match_as_pythons_fnmatch_does)
+{
+	EXPECT(matched("http.response!*", "http.response!0123456789abcdef"));
+	EXPECT(!matched("http.response!*", "http.response"));
+	EXPECT(!matched("http.response!*", "http.responses!0123456789abcdef"));
+	EXPECT(matched("*", "x"));
+	EXPECT(matched("a*b*c", "abbbcc"));
+	EXPECT(!matched("a*b*c", "abbbccd"));
+	EXPECT(matched("a**", "a"));
+	EXPECT(matched("?", "?"));
+	EXPECT(!matched("?", "ab"));
+	EXPECT(matched("[a-cx]1", "b1"));
+	EXPECT(matched("[a-cx]1", "x1"));
+	EXPECT(!matched("[a-cx]1", "d1"));
+	EXPECT(matched("[!a-c]", "d"));
+	EXPECT(!matched("[!a-c]", "b"));
+	EXPECT(matched("[]]", "]"));
+	EXPECT(matched("[a-]", "-"));
+	EXPECT(matched("*[0-9]x", "a1b2x"));
+	// A set that isn't closed is a character like any other, and there are no escapes.
+	EXPECT(matched("[ab", "[ab"));
+	EXPECT(!matched("[ab", "a"));
+	EXPECT(matched("\\*", "\\x"));
+}
+
+TEST(a_pattern_of_many_stars_ends)
+{
+	char pattern[201], name[201];
+
+	for (int i = 0; i < 198; i += 2)
+		memcpy(pattern + i, "*a", 2);
+	strcpy(pattern + 198, "b");
+	memset(name, 'a', 200);
+	name[200] = '\0';
+	EXPECT(!matched(pattern, name));
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a process that is killed leaves behind comes back; what it had sent stays.
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -170,6 +171,102 @@ TEST(messages_older_than_the_limit_are_freed_and_younger_ones_stay)
 	EXPECT_INT(pop_number(&a, &ring, &value), SHM_OK);
 	EXPECT_INT(value, 4);
 	EXPECT_INT(shm_ring_oldest(&ring, &a.pool), 5000);
+	detach(&a);
+	discard();
+}
+
+// ---------------------------------------------------------------------------------------------
+// A receiver and whoever expires messages at the same time
+// ---------------------------------------------------------------------------------------------
+
+enum {
+	MESSAGES = 40000,
+	OLD = 1000,   // ms at which every other message was sent
+	YOUNG = 5000, // and the rest
+	LIMIT = 2000,
+};
+
+static struct attachment shared;
+static struct shm_ring shared_ring;
+static _Atomic uint64_t received, expired, wrongly;
+static _Atomic bool done;
+
+static void *receive_all(void *argument)
+{
+	struct attachment mine;
+	struct shm_ring ring = shared_ring;
+	uint64_t value;
+
+	(void)argument;
+	attach_thread(&mine, &shared);
+	while (!done || shm_ring_pending(&ring, &mine.pool, &(uint64_t){0}, &(uint64_t){0}) > 0)
+		received += pop_number(&mine, &ring, &value) == SHM_OK;
+	leave(&mine);
+	return NULL;
+}
+
+static void *expire_all(void *argument)
+{
+	struct attachment mine;
+	struct shm_ring ring = shared_ring;
+	uint32_t handle;
+
+	(void)argument;
+	attach_thread(&mine, &shared);
+	while (!done) {
+		if (shm_ring_pop_outside(&ring, &mine.pool, LIMIT, INT64_MAX, &handle) != SHM_OK)
+			continue;
+		expired++;
+		wrongly += load_relaxed(&shm_pool_block(&mine.pool, handle)->sent_at) != OLD;
+		shm_pool_free(&mine.pool, handle);
+	}
+	leave(&mine);
+	return NULL;
+}
+
+TEST(what_is_expired_is_what_was_found_to_be_old_however_fast_receivers_are)
+{
+	pthread_t receiver, reaper;
+	struct shm_ring ring;
+	uint64_t sent = 0;
+
+	attach(&shared);
+	EXPECT_INT(shm_table_make(&shared.table, "x", 100, 0, &ring), SHM_OK);
+	shared_ring = ring; // a handle is one thread's: they copy this one
+	EXPECT(pthread_create(&receiver, NULL, receive_all, NULL) == 0);
+	EXPECT(pthread_create(&reaper, NULL, expire_all, NULL) == 0);
+	while (sent < MESSAGES) {
+		struct shm_block_mem *block;
+		struct shm_buffer buffer;
+
+		if (!shm_pool_alloc(&shared.pool, 8, &buffer))
+			continue;
+		block = shm_pool_block(&shared.pool, buffer.handle);
+		store_relaxed(&block->sent_at, sent % 2 ? YOUNG : OLD);
+		if (shm_ring_push(&ring, &shared.pool, buffer.handle, block) == SHM_OK)
+			sent++;
+		else
+			shm_pool_free(&shared.pool, buffer.handle);
+	}
+	done = true;
+	pthread_join(receiver, NULL);
+	pthread_join(reaper, NULL);
+	EXPECT_INT(wrongly, 0);
+	EXPECT_INT(received + expired, sent);
+	EXPECT_INT(used_blocks(&shared), 0);
+	detach(&shared);
+	discard();
+}
+
+TEST(an_incarnation_that_was_scribbled_over_makes_no_process_nobody)
+{
+	struct attachment a;
+
+	attach(&a);
+	store_relaxed(&a.self.mem->incarnation, (1ull << 50) - 1);
+	detach(&a);
+	attach(&a);
+	EXPECT(a.self.uid != 0);
 	detach(&a);
 	discard();
 }

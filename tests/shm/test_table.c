@@ -75,6 +75,40 @@ TEST(an_ended_channels_name_starts_afresh_and_its_old_handle_is_closed)
 	discard();
 }
 
+static uint64_t link_of(const struct attachment *at, const struct shm_ring *ring, uint64_t mark)
+{
+	uint64_t generation = load_relaxed(&at->segment.channel[ring->id].ring.generation);
+
+	return generation << 32 | (uint64_t)(ring->id + 1) << 11 | mark;
+}
+
+TEST(a_list_that_was_tied_into_a_knot_ends_every_search)
+{
+	for (uint64_t marks = 0; marks < 4; marks++) {
+		struct attachment a;
+		struct shm_ring first, second, ring;
+		struct shm_channel_mem *one, *two;
+		shm_atomic64 *bucket;
+
+		attach(&a);
+		EXPECT_INT(shm_table_make(&a.table, "one", 10, 0, &first), SHM_OK);
+		EXPECT_INT(shm_table_make(&a.table, "two", 10, 0, &second), SHM_OK);
+		one = &a.segment.channel[first.id], two = &a.segment.channel[second.id];
+		for (uint32_t i = 0; i <= a.segment.bucket_mask; i++)
+			store_relaxed(&a.segment.buckets[i], link_of(&a, &first, 0));
+		bucket = &a.segment.buckets[0];
+		store_relaxed(&one->link, link_of(&a, &second, marks & 1));
+		store_relaxed(&two->link, link_of(&a, &first, marks >> 1));
+		(void)shm_table_find(&a.table, "three", &ring);
+		(void)shm_table_make(&a.table, "three", 10, 0, &ring);
+		(void)shm_table_unlink(&a.table, &first);
+		store_relaxed(bucket, link_of(&a, &second, 0));
+		(void)shm_table_end(&a.table, &second, true, NULL);
+		detach(&a);
+		discard();
+	}
+}
+
 // ---------------------------------------------------------------------------------------------
 // Threads make and end the same few names
 // ---------------------------------------------------------------------------------------------
