@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
 #define PATH_SIZE              4096
+#define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
+#define HOUSEKEEPING           1000 // ms between two rounds
 
 static _Thread_local char error_text[512];
 
@@ -166,6 +169,23 @@ static int find_group(const char *name, int64_t *gid)
 	return 0;
 }
 
+static int find_user(const char *name, int64_t *uid)
+{
+	struct passwd *user;
+
+	*uid = -1;
+	if (!name)
+		return 0;
+	*uid = geteuid();
+	if (!*name)
+		return 0;
+	user = getpwnam(name);
+	if (!user)
+		return fail(-EINVAL, "there is no user \"%s\"", name);
+	*uid = user->pw_uid;
+	return 0;
+}
+
 // The capacity patterns as one text, the default at its end.
 static int make_patterns(const struct forebay_options *options, char patterns[SHM_PATTERNS_SIZE])
 {
@@ -204,12 +224,57 @@ static int make_geometry(const struct forebay_options *options, struct shm_geome
 	return 0;
 }
 
+// Appends to the list of differences.
+__attribute__((format(printf, 2, 3))) static void differ(
+        struct forebay *layer, const char *format, ...)
+{
+	char *before = layer->differences, *fact;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&fact, format, arguments) < 0)
+		fact = NULL;
+	va_end(arguments);
+	if (!fact || asprintf(&layer->differences, "%s%s%s", before ? before : "",
+	                     before ? ", " : "", fact) < 0)
+		layer->differences = NULL;
+	free(before);
+	free(fact);
+}
+
+// Says in what an existing layer isn't as TERMS have it.
+static void compare(struct forebay *layer, const struct shm_terms *terms, const char *group)
+{
+	const struct shm_geometry *is = &layer->segment.geometry, *wanted = terms->geometry;
+	uint64_t size = shm_geometry_size(wanted);
+
+	if (!shm_segment_differs(&layer->segment, terms))
+		return;
+	if (is->narrow != wanted->narrow)
+		differ(layer, "%u channels, not %u", is->narrow, wanted->narrow);
+	if (is->endpoints != wanted->endpoints)
+		differ(layer, "%u reply channels, not %u", is->endpoints, wanted->endpoints);
+	if (layer->segment.size != size)
+		differ(layer, "size %.1f MiB, not %.1f", (double)layer->segment.size / (1 << 20),
+		        (double)size / (1 << 20));
+	if (is->expiry != wanted->expiry)
+		differ(layer, "expiry %u s, not %u", is->expiry / 1000, wanted->expiry / 1000);
+	if (strcmp(layer->segment.patterns, terms->patterns) != 0)
+		differ(layer, "capacities %.300s, not %.300s", layer->segment.patterns,
+		        terms->patterns);
+	if (!layer->differences)
+		differ(layer, terms->group == -1 ? "shared with a group" : "not of the group %s",
+		        group);
+}
+
 static int open_segment(
         struct forebay *layer, const char *name, const struct forebay_options *options)
 {
 	char patterns[SHM_PATTERNS_SIZE], path[PATH_SIZE];
 	struct shm_geometry geometry;
-	int64_t gid;
+	struct shm_terms terms = {.geometry = options->must_exist ? NULL : &geometry,
+	        .patterns = patterns,
+	        .replace = options->replace};
 	int result = find_path(&name, path);
 
 	if (result == 0)
@@ -217,12 +282,16 @@ static int open_segment(
 	if (result == 0)
 		result = make_geometry(options, &geometry);
 	if (result == 0)
-		result = find_group(options->group, &gid);
+		result = find_group(options->group, &terms.group);
+	if (result == 0)
+		result = find_user(options->user, &terms.owner);
 	if (result < 0)
 		return result;
 	snprintf(layer->name, sizeof layer->name, "%s", name);
-	return shm_segment_open(&layer->segment, path, options->must_exist ? NULL : &geometry,
-	        patterns, gid, error_text, sizeof error_text);
+	result = shm_segment_open(&layer->segment, path, &terms, error_text, sizeof error_text);
+	if (result == 0 && terms.geometry)
+		compare(layer, &terms, options->group);
+	return result;
 }
 
 static int join(struct forebay *layer, const char *role)
@@ -231,8 +300,12 @@ static int join(struct forebay *layer, const char *role)
 	bool dirty;
 	int result = shm_process_join(&layer->self, &layer->segment, role ? role : "");
 
+	if (result == -ESTALE)
+		return result;
 	if (result == -EUSERS)
-		return fail(result, "layer \"%s\" has its %d processes; none of them is dead",
+		return fail(result,
+		        "layer \"%s\" has its %d processes, and none of them is dead; end some of "
+		        "them (`forebay stat` lists them)",
 		        layer->name, SHM_PROCESSES);
 	if (result < 0)
 		return fail(result, "cannot attach to layer \"%s\": %s", layer->name,
@@ -251,6 +324,27 @@ static int join(struct forebay *layer, const char *role)
 	return 0;
 }
 
+static int attach(struct forebay *layer, const char *name, const struct forebay_options *options)
+{
+	// A layer that was removed or replaced between the two steps is looked for once more.
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+		int result = open_segment(layer, name, options);
+
+		if (result < 0)
+			return result;
+		// No fork in between: a child would hold our liveness lock without knowing of it.
+		pthread_mutex_lock(&list_lock);
+		result = join(layer, options->role);
+		pthread_mutex_unlock(&list_lock);
+		if (result != -ESTALE)
+			return result;
+		shm_segment_fini(&layer->segment);
+		free(layer->differences);
+		layer->differences = NULL;
+	}
+	return fail(-EAGAIN, "layer \"%s\" is removed again and again; try later", layer->name);
+}
+
 int forebay_open(const char *name, const struct forebay_options *options, struct forebay **out)
 {
 	static const struct forebay_options defaults;
@@ -264,14 +358,8 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		return fail(-ENOMEM, "out of memory");
 	layer->self.lock = -1;
 	layer->looks = CHANNEL_LOOKS_MAX;
-	result = open_segment(layer, name, options);
 	list_add(layer);
-	if (result == 0) {
-		// No fork in between: a child would hold our liveness lock without knowing of it.
-		pthread_mutex_lock(&list_lock);
-		result = join(layer, options->role);
-		pthread_mutex_unlock(&list_lock);
-	}
+	result = attach(layer, name, options);
 	if (result == 0) {
 		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
@@ -295,6 +383,7 @@ static void close_private(struct forebay *layer)
 		free(layer->listens[i]);
 	free(layer->listens);
 	free(layer->cache);
+	free(layer->differences);
 	shm_doorbell_fini(&layer->bell);
 	shm_pool_fini(&layer->pool);
 }
@@ -337,6 +426,16 @@ const char *forebay_layer_name(const struct forebay *layer)
 	return layer->name;
 }
 
+enum forebay_origin forebay_layer_origin(const struct forebay *layer)
+{
+	return (enum forebay_origin)layer->segment.origin;
+}
+
+const char *forebay_layer_differences(const struct forebay *layer)
+{
+	return layer->differences ? layer->differences : "";
+}
+
 uint32_t channel_capacity(const struct forebay *layer, const char *name)
 {
 	uint32_t capacity = channel_name_capacity(layer->segment.patterns, name);
@@ -361,22 +460,50 @@ void channel_nudge_slots(struct forebay *layer, uint64_t slots)
 				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
 }
 
+static void count_reaped(struct forebay *layer, const struct shm_reaped *reaped)
+{
+	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped->messages);
+	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, reaped->expired);
+	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
+	if (reaped->processes || reaped->expired)
+		channel_nudge_slots(layer, UINT64_MAX);
+}
+
 int forebay_reap(struct forebay *layer)
 {
 	int64_t limit = channel_now() - layer->segment.geometry.expiry;
 	struct shm_reaped reaped = {0};
-	uint64_t expired;
 
 	if (layer->stale)
 		return -ESTALE;
 	shm_reaper_run(&layer->table, &reaped);
-	expired = shm_reaper_expire(&layer->table, limit);
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
-	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, expired);
-	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
-	if (reaped.processes || expired)
-		channel_nudge_slots(layer, UINT64_MAX);
+	reaped.expired = shm_reaper_expire(&layer->table, limit);
+	count_reaped(layer, &reaped);
 	return (int)reaped.processes;
+}
+
+void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
+{
+	struct shm_reaped reaped = {0};
+
+	if (now < layer->housekeeping)
+		return;
+	layer->housekeeping = now + HOUSEKEEPING;
+	shm_pool_trim(&layer->pool);
+	if (heal)
+		channel_reply_heal(layer);
+	// Rounds of one and the same process must not miss every second one by a millisecond.
+	if (shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
+	            now - layer->segment.geometry.expiry, &reaped))
+		count_reaped(layer, &reaped);
+}
+
+int forebay_housekeep(struct forebay *layer)
+{
+	if (layer->stale)
+		return -ESTALE;
+	channel_housekeep(layer, channel_now(), true);
+	return 0;
 }
 
 static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)

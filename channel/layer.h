@@ -89,10 +89,12 @@ struct forebay {
 	struct shm_pool pool;
 	struct shm_table table;
 	struct shm_doorbell bell;
+	char *differences;    // in what the layer isn't as the options wanted it; or NULL
 	bool stale;           // a child of fork() sees its parent's attachment
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
+	int64_t now;          // as channel_now() said when a message was last sent, ms
 	int64_t housekeeping; // when it is due, ms
 	int64_t asked;        // when we last asked the others for memory, ms
 
@@ -191,6 +193,11 @@ void channel_ring_all(struct forebay *layer);
 
 // Readies the descriptor for a process that waits for room with its event loop.
 void channel_arm(struct forebay *layer);
+
+// What is done about once a second, and only when there is time: zones not needed go back, lost credit is
+// replaced if HEAL is set, and one of all attached processes does what is the whole layer's. Costs a
+// comparison if it isn't due at NOW (ms).
+void channel_housekeep(struct forebay *layer, int64_t now, bool heal);
 
 // Tells who waits for room in the ring's channel that there is some.
 void channel_room(struct forebay *layer, const struct shm_ring *ring);

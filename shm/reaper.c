@@ -153,25 +153,64 @@ void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped)
 	}
 }
 
+static uint64_t expire_channel(struct shm_table *table, uint32_t index, int64_t limit)
+{
+	uint64_t expired = 0;
+	struct shm_ring ring;
+	uint32_t handle;
+	int64_t oldest;
+
+	if (load_relaxed(&table->segment->channel[index].owner) == SHM_CHANNEL_FREE ||
+	        !shm_table_ring(table, index, &ring))
+		return 0;
+	// What is claimed here is the oldest or, if a receiver was faster, the one behind it,
+	// which may be a moment younger than the limit.
+	while ((oldest = shm_ring_oldest(&ring, table->pool)) >= 0 && oldest < limit &&
+	        shm_ring_pop(&ring, table->pool, &handle) == SHM_OK) {
+		shm_pool_free(table->pool, handle);
+		expired++;
+	}
+	return expired;
+}
+
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit)
 {
 	uint64_t expired = 0;
 
-	for (uint32_t index = 0; index < table->segment->channels; index++) {
-		struct shm_ring ring;
-		uint32_t handle;
-		int64_t oldest;
+	for (uint32_t index = 0; index < table->segment->channels; index++)
+		expired += expire_channel(table, index, limit);
+	return expired;
+}
 
-		if (load_relaxed(&table->segment->channel[index].owner) == SHM_CHANNEL_FREE ||
-		        !shm_table_ring(table, index, &ring))
-			continue;
-		// What is claimed here is the oldest or, if a receiver was faster, the one behind it,
-		// which may be a moment younger than the limit.
-		while ((oldest = shm_ring_oldest(&ring, table->pool)) >= 0 && oldest < limit &&
-		        shm_ring_pop(&ring, table->pool, &handle) == SHM_OK) {
-			shm_pool_free(table->pool, handle);
-			expired++;
-		}
+// Takes the next part of the channels. The cursor is a hint: two who take the same part do no harm.
+static uint64_t expire_part(struct shm_table *table, int64_t limit)
+{
+	shm_atomic32 *cursor = &table->segment->housekeeping->cursor;
+	uint32_t channels = table->segment->channels, index = load_relaxed(cursor) % channels;
+	uint32_t part = channels / SHM_TURNS + 1;
+	uint64_t expired = 0;
+
+	if (part < SHM_ROUND_LEAST)
+		part = channels < SHM_ROUND_LEAST ? channels : SHM_ROUND_LEAST;
+	store_relaxed(cursor, (index + part) % channels);
+	for (uint32_t left = part; left > 0; left--) {
+		expired += expire_channel(table, index, limit);
+		index = index + 1 == channels ? 0 : index + 1;
 	}
 	return expired;
+}
+
+bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int64_t limit,
+        struct shm_reaped *reaped)
+{
+	shm_atomic64 *begun = &table->segment->housekeeping->begun;
+	uint64_t before = load_relaxed(begun);
+	int64_t since = (int64_t)((uint64_t)now - before);
+
+	// A time to come makes no sense, so it isn't waited for.
+	if ((since >= 0 && since < period) || !cas_acq_rel(begun, &before, (uint64_t)now))
+		return false;
+	shm_reaper_run(table, reaped);
+	reaped->expired += expire_part(table, limit);
+	return true;
 }

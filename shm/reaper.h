@@ -6,13 +6,20 @@
 // reaps it, so two never meet; a reaper that dies gives up that lock.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shm/table.h"
 
+enum {
+	SHM_TURNS = 10,         // rounds until every channel was looked at
+	SHM_ROUND_LEAST = 4096, // channels that a round looks at, if there are as many
+};
+
 // What a reap found.
 struct shm_reaped {
 	uint64_t messages; // lost: held by the dead, or waiting in its inbox or its streams
+	uint64_t expired;  // messages that nobody has received in time
 	uint32_t processes;
 };
 
@@ -22,6 +29,14 @@ void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reape
 
 // Looks for dead processes in all slots and releases what they held. A system call per occupied slot.
 void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped);
+
+// A round of housekeeping for the whole segment: reaps the dead, and frees what was sent before LIMIT and not
+// received, in a part of the channels, so that all have had their turn within SHM_TURNS rounds. Does
+// nothing and returns false if a round was begun less than PERIOD before NOW (ms, CLOCK_MONOTONIC), by
+// whomever: of all attached processes that call this once a PERIOD, one does the work. Who dies in the
+// middle is followed by another a period later.
+bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int64_t limit,
+        struct shm_reaped *reaped);
 
 // Frees messages sent before LIMIT (ms, CLOCK_MONOTONIC) that nobody has received. Returns how many.
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit);
