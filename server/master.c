@@ -192,10 +192,12 @@ static int prepare(struct master *master)
 	return read_tls(options, NULL, &master->tls, master->error);
 }
 
-// A layer that an earlier server left is taken over with all who are attached to it.
-static void report_layer(struct master *master)
+// A layer that an earlier server left is taken over with all who are attached to it. Those who answer
+// requests of a server that was killed learn at once that nobody is there.
+static void take_over(struct master *master)
 {
 	const char *differences = forebay_layer_differences(master->layer);
+	int dead = forebay_reap(master->layer);
 
 	switch (forebay_layer_origin(master->layer)) {
 	case FOREBAY_MADE:
@@ -205,7 +207,8 @@ static void report_layer(struct master *master)
 		        master->options.layer);
 		return;
 	default:
-		log_info("layer %s is taken over as it was left", master->options.layer);
+		log_info("layer %s was there and is used as it is; %d dead %s cleared away",
+		        master->options.layer, dead, dead == 1 ? "process" : "processes");
 	}
 	if (*differences)
 		log_warning(
@@ -239,7 +242,7 @@ static int open_layer(struct master *master)
 	if (result != 0)
 		return refuse(master, -EIO, "cannot open the layer %s: %s", options->layer,
 		        forebay_error());
-	report_layer(master);
+	take_over(master);
 	return 0;
 }
 
