@@ -19,7 +19,6 @@
 #define DEFAULT_REPLY_CHANNELS 65536
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
-#define PATH_SIZE              4096
 #define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
 #define HOUSEKEEPING           1000 // ms between two rounds
 
@@ -134,8 +133,7 @@ static bool is_layer_name(const char *name)
 	return length > 0 && length <= 64 && name[length] == '\0' && name[0] != '.';
 }
 
-// Resolves NAME and writes the directory's path.
-static int find_path(const char **name, char path[PATH_SIZE])
+int channel_layer_path(const char **name, char path[CHANNEL_PATH_SIZE])
 {
 	const char *directory = getenv("FOREBAY_DIR");
 
@@ -150,7 +148,8 @@ static int find_path(const char **name, char path[PATH_SIZE])
 		        *name);
 	if (!directory || !*directory)
 		directory = "/dev/shm";
-	if (snprintf(path, PATH_SIZE, "%s/forebay.%s", directory, *name) >= PATH_SIZE)
+	if (snprintf(path, CHANNEL_PATH_SIZE, "%s/forebay.%s", directory, *name) >=
+	        CHANNEL_PATH_SIZE)
 		return fail(-ENAMETOOLONG, "FOREBAY_DIR is too long");
 	return 0;
 }
@@ -270,12 +269,12 @@ static void compare(struct forebay *layer, const struct shm_terms *terms, const 
 static int open_segment(
         struct forebay *layer, const char *name, const struct forebay_options *options)
 {
-	char patterns[SHM_PATTERNS_SIZE], path[PATH_SIZE];
+	char patterns[SHM_PATTERNS_SIZE], path[CHANNEL_PATH_SIZE];
 	struct shm_geometry geometry;
 	struct shm_terms terms = {.geometry = options->must_exist ? NULL : &geometry,
 	        .patterns = patterns,
 	        .replace = options->replace};
-	int result = find_path(&name, path);
+	int result = channel_layer_path(&name, path);
 
 	if (result == 0)
 		result = make_patterns(options, patterns);
@@ -410,8 +409,8 @@ void forebay_close(struct forebay *layer)
 
 int forebay_remove(const char *name)
 {
-	char path[PATH_SIZE];
-	int result = find_path(&name, path);
+	char path[CHANNEL_PATH_SIZE];
+	int result = channel_layer_path(&name, path);
 
 	if (result < 0)
 		return result;

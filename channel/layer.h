@@ -77,6 +77,7 @@ struct channel_unrung {
 };
 
 enum {
+	CHANNEL_PATH_SIZE = 4096,
 	CHANNEL_CACHE = 64,
 	CHANNEL_UNRUNG = 8,      // channels
 	CHANNEL_UNRUNG_MAX = 16, // messages in one of them
@@ -159,6 +160,10 @@ static inline int64_t channel_age(int64_t sent_at)
 {
 	return (int64_t)((uint64_t)channel_now() - (uint64_t)sent_at);
 }
+
+// Resolves *NAME (NULL: from the environment) and writes the path of the layer's directory. 0, or a negative
+// errno and forebay_error().
+int channel_layer_path(const char **name, char path[CHANNEL_PATH_SIZE]);
 
 // The capacity of channel NAME in this layer.
 uint32_t channel_capacity(const struct forebay *layer, const char *name);

@@ -43,6 +43,13 @@ void shm_process_unlock(const struct shm_process *self, uint32_t slot)
 	(void)fcntl(self->lock, F_OFD_SETLK, &lock);
 }
 
+bool shm_process_is_locked(const struct shm_segment *segment, uint32_t slot)
+{
+	struct flock lock = lock_of(slot, F_WRLCK);
+
+	return fcntl(segment->file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 int shm_process_lock_all(const struct shm_segment *segment)
 {
 	struct flock lock = lock_of(0, F_WRLCK);

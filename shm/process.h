@@ -69,6 +69,9 @@ void shm_process_leave(struct shm_process *self);
 bool shm_process_lock(const struct shm_process *self, uint32_t slot);
 void shm_process_unlock(const struct shm_process *self, uint32_t slot);
 
+// True if anybody's SEGMENT holds SLOT, also for who isn't attached. One system call.
+bool shm_process_is_locked(const struct shm_segment *segment, uint32_t slot);
+
 // Takes the locks of all slots, if nobody alive holds one: a descriptor, to be closed, or -1. Nobody can
 // join until then.
 int shm_process_lock_all(const struct shm_segment *segment);

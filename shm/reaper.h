@@ -40,3 +40,13 @@ bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int6
 
 // Frees messages sent before LIMIT (ms, CLOCK_MONOTONIC) that nobody has received. Returns how many.
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit);
+
+// Parts of a release, for who has found out otherwise that OWNER, as it stands in the zone's word, is nobody:
+// frees what was never sent, or ends what is open, and gives the zone back. False if it isn't OWNER's any more.
+bool shm_reaper_release_zone(
+        struct shm_table *table, uint32_t zone, uint64_t owner, struct shm_reaped *reaped);
+bool shm_reaper_release_endpoint_zone(struct shm_table *table, uint32_t zone, uint64_t owner);
+
+// Whether a block whose word is OWN is where it says: at a position of a ring, in the list of a head.
+bool shm_reaper_is_published(struct shm_table *table, uint64_t own, uint32_t handle);
+bool shm_reaper_is_listed(const struct shm_pool *pool, uint64_t own, uint32_t handle);
