@@ -214,7 +214,14 @@ static uint32_t usual_cycle(const uint64_t *slots, uint32_t size)
 	                                                                             : cycle;
 }
 
-static struct lap find_lap(const uint64_t *slots, uint32_t order, uint64_t hint)
+// A hint that can be believed: not before the channel's first position, nor ages after it.
+static bool is_plausible(uint64_t hint, uint64_t base, uint32_t order)
+{
+	return hint >= base && (hint - base) >> order < 1ull << 40;
+}
+
+// HINT is the tail's, BASE where the channel began.
+static struct lap find_lap(const uint64_t *slots, uint32_t order, uint64_t hint, uint64_t base)
 {
 	uint32_t size = 1u << order, cycle = usual_cycle(slots, size);
 	struct lap lap = {.cycle = cycle, .end = size};
@@ -223,7 +230,9 @@ static struct lap find_lap(const uint64_t *slots, uint32_t order, uint64_t hint)
 		lap.cycle = cycle + 1;
 	while (lap.end > 0 && cycle_in(slots[lap.end - 1]) != lap.cycle)
 		lap.end--;
-	// Of the cycle's 32 bits and the hint's 64, as many as there are.
+	// The slots know 32 bits of the lap's number; the rest is the hint's, or that of the beginning.
+	if (!is_plausible(hint, base, order))
+		hint = base;
 	hint >>= order;
 	hint += (uint64_t)(int64_t)(int32_t)(lap.cycle - (uint32_t)hint);
 	lap.tail = (hint << order) + lap.end;
@@ -275,11 +284,11 @@ static bool copy_slots(struct examination *examination, const struct shm_ring *r
 	bool still = false;
 
 	for (uint32_t i = 0; i < 1u << ring->order; i++)
-		examination->slots[i] = load_acquire(&ring->slots[i]);
+		examination->slots[i] = load_acquire(shm_ring_slot(ring, i));
 	for (int tries = 0; tries < COPIES && !still; tries++) {
 		still = true;
 		for (uint32_t i = 0; i < 1u << ring->order; i++) {
-			uint64_t word = load_acquire(&ring->slots[i]);
+			uint64_t word = load_acquire(shm_ring_slot(ring, i));
 
 			still &= word == examination->slots[i];
 			examination->slots[i] = word;
@@ -298,7 +307,8 @@ static bool look_into_ring(struct examination *examination, const struct shm_rin
 
 	if (!copy_slots(examination, ring))
 		return false;
-	*lap = find_lap(examination->slots, ring->order, tail);
+	*lap = find_lap(examination->slots, ring->order, tail,
+	        load_relaxed(&channel_at(examination, ring->id)->base));
 	*oldest = find_head(examination, ring->id, ring->order, lap, &waiting);
 	if (examination->counting)
 		examination->check->summary.messages += waiting;
@@ -341,7 +351,7 @@ static bool mend_ring_once(struct examination *examination, struct shm_ring *rin
 	switch (found->kind) {
 	case SHM_FINDING_BAD_SLOT:
 		return cas_seq_cst(
-		        &ring->slots[found->detail], &word, (uint64_t)cycle << 32 | FILLER);
+		        shm_ring_slot(ring, found->detail), &word, (uint64_t)cycle << 32 | FILLER);
 	case SHM_FINDING_TAIL_AHEAD:
 		return cas_acq_rel(&ring->mem->tail, &word, lap->tail);
 	case SHM_FINDING_HEAD_AHEAD:

@@ -42,7 +42,8 @@ static uint32_t hash_of_sizes(void)
 	const uint32_t sizes[] = {sizeof(struct shm_header), sizeof(struct shm_process_mem),
 	        sizeof(struct shm_channel_mem), sizeof(struct shm_endpoint_mem),
 	        sizeof(struct shm_block_mem), SHM_PROCESSES, SHM_COUNTERS, SHM_NARROW_ORDER,
-	        SHM_WIDE_ORDER, SHM_ENDPOINT_ZONE, SHM_PARTS_MAX, SHM_NAME_SIZE};
+	        SHM_WIDE_ORDER, SHM_RING_LINE_ORDER, SHM_ENDPOINT_ZONE, SHM_PARTS_MAX,
+	        SHM_NAME_SIZE};
 	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
