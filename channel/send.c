@@ -88,7 +88,7 @@ static uint32_t append(
 	uint32_t start = 0;
 	const char *from = data;
 
-	if (buffer->count == 1) { // nearly always
+	if (buffer->count == 1 && length > 0) { // nearly always
 		memcpy(buffer->span[0].data + offset, data, length);
 		return offset + (uint32_t)length;
 	}
