@@ -211,28 +211,34 @@ const char *shm_directory_objection(
 	return text;
 }
 
-// What a file in the directory has to become. A root who looks after another user's layer makes its
-// files that user's.
-static void aim(const struct stat *directory, uid_t *owner, gid_t *group, mode_t *mode)
+// What a file in the directory has to become. -1 leaves an owner or a group as it is.
+struct aim {
+	uid_t owner;
+	gid_t group;
+	mode_t mode;
+};
+
+// A root who looks after another user's layer makes its files that user's. 0 or -errno.
+static int take_aim(int directory, struct aim *aim)
 {
-	*owner = geteuid() == 0 ? directory->st_uid : (uid_t)-1;
-	*group = is_shared(directory) ? directory->st_gid : (gid_t)-1;
-	*mode = is_shared(directory) ? 0660 : 0600;
+	struct stat stat;
+
+	if (fstat(directory, &stat) < 0)
+		return -errno;
+	aim->owner = geteuid() == 0 ? stat.st_uid : (uid_t)-1;
+	aim->group = is_shared(&stat) ? stat.st_gid : (gid_t)-1;
+	aim->mode = is_shared(&stat) ? 0660 : 0600;
+	return 0;
 }
 
 int shm_directory_adopt(int directory, int file)
 {
-	struct stat stat;
-	uid_t owner;
-	gid_t group;
-	mode_t mode;
+	struct aim aim;
+	int result = take_aim(directory, &aim);
 
-	if (fstat(directory, &stat) < 0)
-		return -errno;
-	aim(&stat, &owner, &group, &mode);
-	if (fchown(file, owner, group) < 0 || fchmod(file, mode) < 0)
-		return -errno;
-	return 0;
+	if (result == 0 && (fchown(file, aim.owner, aim.group) < 0 || fchmod(file, aim.mode) < 0))
+		result = -errno;
+	return result;
 }
 
 void shm_directory_fifo_name(uint32_t slot, bool leftover, char name[SHM_FILE_NAME_SIZE])
@@ -273,21 +279,18 @@ static int open_fifo(int directory, const char *name)
 static int make_fifo(int directory, uint32_t slot)
 {
 	char fresh[SHM_FILE_NAME_SIZE], name[SHM_FILE_NAME_SIZE];
-	struct stat stat;
-	uid_t owner;
-	gid_t group;
-	mode_t mode;
+	struct aim aim;
+	int result = take_aim(directory, &aim);
 
-	if (fstat(directory, &stat) < 0)
-		return -errno;
-	aim(&stat, &owner, &group, &mode);
+	if (result < 0)
+		return result;
 	shm_directory_fifo_name(slot, true, fresh);
 	shm_directory_fifo_name(slot, false, name);
 	if (unlinkat(directory, fresh, 0) < 0 && errno != ENOENT)
 		return -errno;
 	if (mkfifoat(directory, fresh, 0600) < 0 ||
-	        fchownat(directory, fresh, owner, group, AT_SYMLINK_NOFOLLOW) < 0 ||
-	        fchmodat(directory, fresh, mode, 0) < 0 ||
+	        fchownat(directory, fresh, aim.owner, aim.group, AT_SYMLINK_NOFOLLOW) < 0 ||
+	        fchmodat(directory, fresh, aim.mode, 0) < 0 ||
 	        renameat(directory, fresh, directory, name) < 0)
 		return -errno;
 	return 0;
