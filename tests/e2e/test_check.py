@@ -59,6 +59,12 @@ def test_a_sound_layer(layer):
 
 def test_a_layer_in_use(serve):
     server = serve(workers=2, app=DEMO)
+
+    def attached():
+        stat = json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)
+        return sum(process["role"] != "cli" for process in stat["processes"])
+
+    server.wait_for(lambda: attached() == 4, "master, workers and consumer")
     with Load(server.address, 8) as load:
         for options in (["--json"], ["--json", "--repair"]) * 3:
             goal = load.answered + 50
