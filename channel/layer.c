@@ -273,7 +273,7 @@ static int open_segment(
 	struct shm_geometry geometry;
 	struct shm_terms terms = {.geometry = options->must_exist ? NULL : &geometry,
 	        .patterns = patterns,
-	        .replace = options->replace};
+	        .replace = options->replace && !options->must_exist};
 	int result = channel_layer_path(&name, path);
 
 	if (result == 0)

@@ -95,7 +95,7 @@ struct forebay {
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
-	int64_t now;          // as channel_now() said when a message was last sent, ms
+	int64_t now;          // when the message that is being sent was stored, ms; else 0
 	int64_t housekeeping; // when it is due, ms
 	int64_t asked;        // when we last asked the others for memory, ms
 

@@ -465,6 +465,8 @@ int forebay_send(
 		channel_ring_all(layer);
 	count(layer, result);
 	// Who only sends keeps the house, too. The time is that of the message: none is asked for.
-	channel_housekeep(layer, layer->now, false);
+	if (layer->now != 0)
+		channel_housekeep(layer, layer->now, false);
+	layer->now = 0;
 	return result;
 }
