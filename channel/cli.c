@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cli.c - the subcommands send, receive, stat and flush.
+// cli.c - the command line, and the subcommands send, receive, stat and flush.
 #include "channel/cli.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ struct arguments {
 	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
 	int timeout;       // milliseconds; -1: for ever
 	long count;        // messages; -1: no end
-	bool with_channel, json;
+	bool with_channel, json, repair;
 	char **names; // what is left: channels, or a channel and a message
 	int name_count;
 };
@@ -35,6 +35,7 @@ struct command {
 	struct arguments defaults;
 	bool must_exist; // the layer: don't create it
 	int (*run)(struct forebay *layer, const struct arguments *arguments);
+	int (*run_unattached)(const struct arguments *arguments); // instead of run
 	const char *help;
 };
 
@@ -62,7 +63,7 @@ static int flush_output(void)
 
 // TEXT as a JSON string. A layer's names come from other processes, so nothing is taken for granted
 // about their octets: what isn't printable ASCII is escaped as if it were Latin-1.
-static void print_quoted(const char *text)
+void channel_cli_quote(const char *text)
 {
 	putchar('"');
 	for (; *text; text++) {
@@ -248,7 +249,7 @@ static int print_message(struct forebay_message *message, bool with_channel)
 	}
 	if (with_channel) {
 		fputs("{\"channel\": ", stdout);
-		print_quoted(forebay_message_channel(message));
+		channel_cli_quote(forebay_message_channel(message));
 		fputs(", \"message\": ", stdout);
 	}
 	print_line(json, length);
@@ -394,7 +395,7 @@ static int print_process(const struct forebay_process_stat *stat, void *context)
 {
 	separate(context);
 	printf("{\"slot\": %" PRIu32 ", \"pid\": %" PRId32 ", \"role\": ", stat->slot, stat->pid);
-	print_quoted(stat->role);
+	channel_cli_quote(stat->role);
 	printf(", \"alive\": %s, ", stat->alive ? "true" : "false");
 	print_counters(stat->counters);
 	putchar('}');
@@ -405,7 +406,7 @@ static int print_channel(const struct forebay_channel_stat *stat, void *context)
 {
 	separate(context);
 	fputs("{\"name\": ", stdout);
-	print_quoted(stat->name);
+	channel_cli_quote(stat->name);
 	printf(", \"capacity\": %" PRIu32 ", \"pending\": %" PRIu64 ", \"sent\": %" PRIu64
 	       ", \"received\": %" PRIu64 ", \"full\": %" PRIu64 ", \"listeners\": %" PRIu32,
 	        stat->capacity, stat->pending, stat->sent, stat->received, stat->full,
@@ -433,7 +434,7 @@ static int print_stat(struct forebay *layer, const struct forebay_layer_stat *st
 	int result;
 
 	fputs("{\"layer\": ", stdout);
-	print_quoted(forebay_layer_name(layer));
+	channel_cli_quote(forebay_layer_name(layer));
 	printf(", \"size\": %" PRIu64 ", \"channels_max\": %" PRIu32
 	       ", \"reply_channels_max\": %" PRIu32 ", \"processes_max\": %" PRIu32 ", ",
 	        stat->size, stat->channels_max, stat->reply_channels_max, stat->processes_max);
@@ -482,6 +483,15 @@ static int run_flush(struct forebay *layer, const struct arguments *arguments)
 }
 
 // ---------------------------------------------------------------------------------------------
+// check
+// ---------------------------------------------------------------------------------------------
+
+static int run_check(const struct arguments *arguments)
+{
+	return channel_cli_check(arguments->layer, arguments->repair, arguments->json);
+}
+
+// ---------------------------------------------------------------------------------------------
 // The command line
 // ---------------------------------------------------------------------------------------------
 
@@ -489,7 +499,8 @@ const char channel_cli_summary[] =
         "  send CHANNEL [JSON|-]  send a message (from stdin by default)\n"
         "  receive CHANNEL...     wait for messages and print them, one a line\n"
         "  stat                   show counters, processes, channels and memory of a layer\n"
-        "  flush [CHANNEL]        drop the messages that wait\n";
+        "  flush [CHANNEL]        drop the messages that wait\n"
+        "  check                  validate a layer's shared memory, and mend it\n";
 
 #define LAYER_HELP "  -l, --layer NAME     the layer (default: $FOREBAY_LAYER, or \"default\")\n"
 #define HELP_HELP  "  -h, --help           show this\n"
@@ -549,6 +560,12 @@ static const struct command commands[] = {
                         "Drops the messages that wait in CHANNEL, or in all channels.\n"
                         "\n" LAYER_HELP HELP_HELP,
         },
+        {
+                .name = "check",
+                .letters = "jr",
+                .run_unattached = run_check,
+                .help = channel_cli_check_help,
+        },
 };
 
 static const struct command *find_command(const char *name)
@@ -572,6 +589,7 @@ static const struct option options[] = {
         {"follow", no_argument, NULL, 'f'},
         {"with-channel", no_argument, NULL, 'c'},
         {"json", no_argument, NULL, 'j'},
+        {"repair", no_argument, NULL, 'r'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
 };
@@ -615,6 +633,8 @@ static bool take_option(int letter, const char *value, struct arguments *argumen
 		return arguments->with_channel = true;
 	case 'j':
 		return arguments->json = true;
+	case 'r':
+		return arguments->repair = true;
 	default:
 		return false;
 	}
@@ -627,7 +647,7 @@ static int parse(int argc, char **argv, struct arguments *arguments)
 
 	opterr = 0; // its messages would lack the program's name
 	optind = 0; // starts over: main may have parsed options of its own
-	while ((letter = getopt_long(argc, argv, ":l:t:n:fcjh", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":l:t:n:fcjrh", options, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(command->help, stdout);
 			return flush_output();
@@ -671,6 +691,10 @@ int channel_cli_main(int argc, char **argv)
 		fprintf(stderr, "See: forebay %s --help\n", command->name);
 	if (status >= 0)
 		return status;
+	if (command->run_unattached) {
+		status = command->run_unattached(&arguments);
+		return flush_output() == EXIT_DONE ? status : EXIT_FAILED;
+	}
 	layer_options.must_exist = command->must_exist;
 	if (forebay_open(arguments.layer, &layer_options, &layer) != 0) {
 		complain("%s", forebay_error());

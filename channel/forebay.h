@@ -68,6 +68,10 @@ struct forebay_options {
 	const char *group;  // name of the group that may attach too (mode 0770); default none
 	const char *role;   // what this process is, for `forebay stat`; at most 15 characters
 	bool must_exist;    // don't create the layer: -ENOENT if there is none
+	bool replace;       // a layer that was made with other options, and that nobody alive is
+	                    // attached to, is made anew; what waits in it is dropped
+	const char *user; // refuse a layer that isn't this user's ("": this process's own), whoever
+	                  // else is trusted; only root can make one for another user
 };
 
 // Attaches to the layer NAME (letters, digits, '.', '_' and '-', at most 64), making it first if
@@ -95,15 +99,30 @@ FOREBAY_API const char *forebay_strerror(int result);
 
 FOREBAY_API const char *forebay_layer_name(const struct forebay *layer);
 
+// How forebay_open() came by the layer: it was there, it was made, or it was made anew (see `replace`).
+enum forebay_origin {
+	FOREBAY_FOUND = 0,
+	FOREBAY_MADE = 1,
+	FOREBAY_REPLACED = 2,
+};
+FOREBAY_API enum forebay_origin forebay_layer_origin(const struct forebay *layer);
+
+// In what a layer that was there isn't as forebay_open()'s options wanted it, such as "size 16.0 MiB, not
+// 48.0, expiry 60 s, not 30": it stays as it was made. "" if in nothing, or with `must_exist`. Owned by LAYER.
+FOREBAY_API const char *forebay_layer_differences(const struct forebay *layer);
+
 // Drops every message waiting in the channel CHANNEL, or in every channel if it is NULL.
 // Returns 0 and the number dropped in *COUNT (may be NULL).
 FOREBAY_API int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count);
 
-// Frees what processes that have died left behind: blocks, zones, reply channels, waiter bits; and messages that
-// have expired, in all channels.
-// Whoever meets a dead process does this by itself; a supervisor calls it as soon as it learns of
-// a death, so that senders get FOREBAY_GONE at once. Returns how many dead processes it cleared.
+// Frees what processes that have died left behind (blocks, zones, reply channels, waiter bits), and messages that
+// have expired, in all channels. A supervisor calls it as soon as it learns of a death, so that senders get
+// FOREBAY_GONE at once; without one, housekeeping does it. Returns how many dead processes it cleared.
 FOREBAY_API int forebay_reap(struct forebay *layer);
+
+// The same for the layer as a whole once a second, by one of the attached processes: every call that sends or
+// receives sees to it, so this is only for who is attached and does neither. Cheap if it isn't due. 0 or -ESTALE.
+FOREBAY_API int forebay_housekeep(struct forebay *layer);
 
 // ---------------------------------------------------------------------------------------------
 // Building a message

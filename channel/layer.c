@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@
 #define DEFAULT_REPLY_CHANNELS 65536
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
-#define PATH_SIZE              4096
+#define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
+#define HOUSEKEEPING           1000 // ms between two rounds
 // ms until the dead and the expired are looked for again, if there were none, and one more for so many
 // channels, each of which takes about 0.3 us to look at.
 #define SEARCH_AGAIN  10
@@ -135,8 +137,7 @@ static bool is_layer_name(const char *name)
 	return length > 0 && length <= 64 && name[length] == '\0' && name[0] != '.';
 }
 
-// Resolves NAME and writes the directory's path.
-static int find_path(const char **name, char path[PATH_SIZE])
+int channel_layer_path(const char **name, char path[CHANNEL_PATH_SIZE])
 {
 	const char *directory = getenv("FOREBAY_DIR");
 
@@ -151,7 +152,8 @@ static int find_path(const char **name, char path[PATH_SIZE])
 		        *name);
 	if (!directory || !*directory)
 		directory = "/dev/shm";
-	if (snprintf(path, PATH_SIZE, "%s/forebay.%s", directory, *name) >= PATH_SIZE)
+	if (snprintf(path, CHANNEL_PATH_SIZE, "%s/forebay.%s", directory, *name) >=
+	        CHANNEL_PATH_SIZE)
 		return fail(-ENAMETOOLONG, "FOREBAY_DIR is too long");
 	return 0;
 }
@@ -167,6 +169,23 @@ static int find_group(const char *name, int64_t *gid)
 	if (!group)
 		return fail(-EINVAL, "there is no group \"%s\"", name);
 	*gid = group->gr_gid;
+	return 0;
+}
+
+static int find_user(const char *name, int64_t *uid)
+{
+	struct passwd *user;
+
+	*uid = -1;
+	if (!name)
+		return 0;
+	*uid = geteuid();
+	if (!*name)
+		return 0;
+	user = getpwnam(name);
+	if (!user)
+		return fail(-EINVAL, "there is no user \"%s\"", name);
+	*uid = user->pw_uid;
 	return 0;
 }
 
@@ -208,25 +227,74 @@ static int make_geometry(const struct forebay_options *options, struct shm_geome
 	return 0;
 }
 
+// Appends to the list of differences.
+__attribute__((format(printf, 2, 3))) static void differ(
+        struct forebay *layer, const char *format, ...)
+{
+	char *before = layer->differences, *fact;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&fact, format, arguments) < 0)
+		fact = NULL;
+	va_end(arguments);
+	if (!fact || asprintf(&layer->differences, "%s%s%s", before ? before : "",
+	                     before ? ", " : "", fact) < 0)
+		layer->differences = NULL;
+	free(before);
+	free(fact);
+}
+
+// Says in what an existing layer isn't as TERMS have it.
+static void compare(struct forebay *layer, const struct shm_terms *terms, const char *group)
+{
+	const struct shm_geometry *is = &layer->segment.geometry, *wanted = terms->geometry;
+	uint64_t size = shm_geometry_size(wanted);
+
+	if (!shm_segment_differs(&layer->segment, terms))
+		return;
+	if (is->narrow != wanted->narrow)
+		differ(layer, "%u channels, not %u", is->narrow, wanted->narrow);
+	if (is->endpoints != wanted->endpoints)
+		differ(layer, "%u reply channels, not %u", is->endpoints, wanted->endpoints);
+	if (layer->segment.size != size)
+		differ(layer, "size %.1f MiB, not %.1f", (double)layer->segment.size / (1 << 20),
+		        (double)size / (1 << 20));
+	if (is->expiry != wanted->expiry)
+		differ(layer, "expiry %u s, not %u", is->expiry / 1000, wanted->expiry / 1000);
+	if (strcmp(layer->segment.patterns, terms->patterns) != 0)
+		differ(layer, "capacities %.300s, not %.300s", layer->segment.patterns,
+		        terms->patterns);
+	if (!layer->differences)
+		differ(layer, terms->group == -1 ? "shared with a group" : "not of the group %s",
+		        group);
+}
+
 static int open_segment(
         struct forebay *layer, const char *name, const struct forebay_options *options)
 {
-	char patterns[SHM_PATTERNS_SIZE], path[PATH_SIZE];
+	char patterns[SHM_PATTERNS_SIZE], path[CHANNEL_PATH_SIZE];
 	struct shm_geometry geometry;
-	int64_t gid;
-	int result = find_path(&name, path);
+	struct shm_terms terms = {.geometry = options->must_exist ? NULL : &geometry,
+	        .patterns = patterns,
+	        .replace = options->replace && !options->must_exist};
+	int result = channel_layer_path(&name, path);
 
 	if (result == 0)
 		result = make_patterns(options, patterns);
 	if (result == 0)
 		result = make_geometry(options, &geometry);
 	if (result == 0)
-		result = find_group(options->group, &gid);
+		result = find_group(options->group, &terms.group);
+	if (result == 0)
+		result = find_user(options->user, &terms.owner);
 	if (result < 0)
 		return result;
 	snprintf(layer->name, sizeof layer->name, "%s", name);
-	return shm_segment_open(&layer->segment, path, options->must_exist ? NULL : &geometry,
-	        patterns, gid, error_text, sizeof error_text);
+	result = shm_segment_open(&layer->segment, path, &terms, error_text, sizeof error_text);
+	if (result == 0 && terms.geometry)
+		compare(layer, &terms, options->group);
+	return result;
 }
 
 static int join(struct forebay *layer, const char *role)
@@ -235,8 +303,12 @@ static int join(struct forebay *layer, const char *role)
 	bool dirty;
 	int result = shm_process_join(&layer->self, &layer->segment, role ? role : "");
 
+	if (result == -ESTALE)
+		return result;
 	if (result == -EUSERS)
-		return fail(result, "layer \"%s\" has its %d processes; none of them is dead",
+		return fail(result,
+		        "layer \"%s\" has its %d processes, and none of them is dead; end some of "
+		        "them (`forebay stat` lists them)",
 		        layer->name, SHM_PROCESSES);
 	if (result < 0)
 		return fail(result, "cannot attach to layer \"%s\": %s", layer->name,
@@ -255,6 +327,27 @@ static int join(struct forebay *layer, const char *role)
 	return 0;
 }
 
+static int attach(struct forebay *layer, const char *name, const struct forebay_options *options)
+{
+	// A layer that was removed or replaced between the two steps is looked for once more.
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+		int result = open_segment(layer, name, options);
+
+		if (result < 0)
+			return result;
+		// No fork in between: a child would hold our liveness lock without knowing of it.
+		pthread_mutex_lock(&list_lock);
+		result = join(layer, options->role);
+		pthread_mutex_unlock(&list_lock);
+		if (result != -ESTALE)
+			return result;
+		shm_segment_fini(&layer->segment);
+		free(layer->differences);
+		layer->differences = NULL;
+	}
+	return fail(-EAGAIN, "layer \"%s\" is removed again and again; try later", layer->name);
+}
+
 int forebay_open(const char *name, const struct forebay_options *options, struct forebay **out)
 {
 	static const struct forebay_options defaults;
@@ -268,14 +361,8 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		return fail(-ENOMEM, "out of memory");
 	layer->self.lock = -1;
 	layer->looks = CHANNEL_LOOKS_MAX;
-	result = open_segment(layer, name, options);
 	list_add(layer);
-	if (result == 0) {
-		// No fork in between: a child would hold our liveness lock without knowing of it.
-		pthread_mutex_lock(&list_lock);
-		result = join(layer, options->role);
-		pthread_mutex_unlock(&list_lock);
-	}
+	result = attach(layer, name, options);
 	if (result == 0) {
 		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
@@ -299,6 +386,7 @@ static void close_private(struct forebay *layer)
 		free(layer->listens[i]);
 	free(layer->listens);
 	free(layer->cache);
+	free(layer->differences);
 	shm_doorbell_fini(&layer->bell);
 	shm_pool_fini(&layer->pool);
 }
@@ -325,8 +413,8 @@ void forebay_close(struct forebay *layer)
 
 int forebay_remove(const char *name)
 {
-	char path[PATH_SIZE];
-	int result = find_path(&name, path);
+	char path[CHANNEL_PATH_SIZE];
+	int result = channel_layer_path(&name, path);
 
 	if (result < 0)
 		return result;
@@ -339,6 +427,16 @@ int forebay_remove(const char *name)
 const char *forebay_layer_name(const struct forebay *layer)
 {
 	return layer->name;
+}
+
+enum forebay_origin forebay_layer_origin(const struct forebay *layer)
+{
+	return (enum forebay_origin)layer->segment.origin;
+}
+
+const char *forebay_layer_differences(const struct forebay *layer)
+{
+	return layer->differences ? layer->differences : "";
 }
 
 uint32_t channel_capacity(const struct forebay *layer, const char *name)
@@ -371,26 +469,28 @@ static int64_t expiry_limit(const struct forebay *layer)
 	return channel_now() - layer->segment.geometry.expiry;
 }
 
-// Returns how many dead processes it cleared; *EXPIRED gets the number of messages.
-static uint32_t reap(struct forebay *layer, uint64_t *expired)
+static void count_reaped(struct forebay *layer, const struct shm_reaped *reaped)
+{
+	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped->messages);
+	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, reaped->expired);
+	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
+	if (reaped->processes || reaped->expired)
+		channel_nudge_slots(layer, UINT64_MAX);
+}
+
+static struct shm_reaped reap(struct forebay *layer)
 {
 	struct shm_reaped reaped = {0};
 
 	shm_reaper_run(&layer->table, &reaped);
-	*expired = shm_reaper_expire(&layer->table, expiry_limit(layer));
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
-	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, *expired);
-	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
-	if (reaped.processes || *expired)
-		channel_nudge_slots(layer, UINT64_MAX);
-	return reaped.processes;
+	reaped.expired = shm_reaper_expire(&layer->table, expiry_limit(layer));
+	count_reaped(layer, &reaped);
+	return reaped;
 }
 
 int forebay_reap(struct forebay *layer)
 {
-	uint64_t expired;
-
-	return layer->stale ? -ESTALE : (int)reap(layer, &expired);
+	return layer->stale ? -ESTALE : (int)reap(layer).processes;
 }
 
 int channel_count_refusal(struct forebay *layer, int result)
@@ -403,11 +503,12 @@ int channel_count_refusal(struct forebay *layer, int result)
 bool channel_make_room(struct forebay *layer)
 {
 	int64_t now = channel_now();
-	uint64_t expired;
+	struct shm_reaped reaped;
 
 	if (now < layer->searched + SEARCH_AGAIN + layer->segment.channels / SEARCH_PER_MS)
 		return false;
-	if (reap(layer, &expired) > 0 || expired > 0)
+	reaped = reap(layer);
+	if (reaped.processes > 0 || reaped.expired > 0)
 		return true;
 	layer->searched = now;
 	return false;
@@ -421,6 +522,30 @@ bool channel_expire(struct forebay *layer, struct shm_ring *ring)
 	if (expired > 0)
 		channel_room(layer, ring);
 	return expired > 0;
+}
+
+void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
+{
+	struct shm_reaped reaped = {0};
+
+	if (now < layer->housekeeping)
+		return;
+	layer->housekeeping = now + HOUSEKEEPING;
+	shm_pool_trim(&layer->pool);
+	if (heal)
+		channel_reply_heal(layer);
+	// Rounds of one and the same process must not miss every second one by a millisecond.
+	if (shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
+	            now - layer->segment.geometry.expiry, &reaped))
+		count_reaped(layer, &reaped);
+}
+
+int forebay_housekeep(struct forebay *layer)
+{
+	if (layer->stale)
+		return -ESTALE;
+	channel_housekeep(layer, channel_now(), true);
+	return 0;
 }
 
 static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)

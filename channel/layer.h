@@ -78,6 +78,7 @@ struct channel_unrung {
 };
 
 enum {
+	CHANNEL_PATH_SIZE = 4096,
 	CHANNEL_CACHE = 64,
 	CHANNEL_UNRUNG = 8,      // channels
 	CHANNEL_UNRUNG_MAX = 16, // messages in one of them
@@ -90,10 +91,12 @@ struct forebay {
 	struct shm_pool pool;
 	struct shm_table table;
 	struct shm_doorbell bell;
+	char *differences;    // in what the layer isn't as the options wanted it; or NULL
 	bool stale;           // a child of fork() sees its parent's attachment
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
+	int64_t now;          // when the message that is being sent was stored, ms; else 0
 	int64_t housekeeping; // when it is due, ms
 	int64_t asked;        // when we last asked the others for memory, ms
 	int64_t searched;     // when we last looked for room in vain, ms
@@ -161,6 +164,10 @@ static inline int64_t channel_age(int64_t sent_at)
 	return (int64_t)((uint64_t)channel_now() - (uint64_t)sent_at);
 }
 
+// Resolves *NAME (NULL: from the environment) and writes the path of the layer's directory. 0, or a negative
+// errno and forebay_error().
+int channel_layer_path(const char **name, char path[CHANNEL_PATH_SIZE]);
+
 // The capacity of channel NAME in this layer.
 uint32_t channel_capacity(const struct forebay *layer, const char *name);
 
@@ -208,6 +215,11 @@ void channel_ring_all(struct forebay *layer);
 
 // Readies the descriptor for a process that waits for room with its event loop.
 void channel_arm(struct forebay *layer);
+
+// What is done about once a second, and only when there is time: zones not needed go back, lost credit is
+// replaced if HEAL is set, and one of all attached processes does what is the whole layer's. Costs a
+// comparison if it isn't due at NOW (ms).
+void channel_housekeep(struct forebay *layer, int64_t now, bool heal);
 
 // Tells who waits for room in the ring's channel that there is some.
 void channel_room(struct forebay *layer, const struct shm_ring *ring);

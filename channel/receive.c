@@ -6,9 +6,9 @@
 #include "channel/layer.h"
 #include "channel/name.h"
 
-#define HOUSEKEEPING 1000 // ms between two rounds
-#define RELISTENS    16   // times that a channel may end before we have said that we listen
-#define DROPS        1024 // messages dropped on the way to one, before the next channel's turn
+#define RELISTENS 16   // times that a channel may end before we have said that we listen
+#define DROPS     1024 // messages dropped on the way to one, before the next channel's turn
+#define BUSY      64 // messages between two looks at the time by who is never idle; a power of two
 
 // ---------------------------------------------------------------------------------------------
 // The set of channels listened to
@@ -278,19 +278,6 @@ static struct forebay_message *poll_all(struct forebay *layer)
 // Waiting
 // ---------------------------------------------------------------------------------------------
 
-// What is done only when there is time: zones not needed go back, lost credit is replaced.
-static void housekeep(struct forebay *layer, bool heal)
-{
-	int64_t now = channel_now();
-
-	if (now < layer->housekeeping)
-		return;
-	layer->housekeeping = now + HOUSEKEEPING;
-	shm_pool_trim(&layer->pool);
-	if (heal)
-		channel_reply_heal(layer);
-}
-
 // Somebody has room for us, or has none and wants what we don't need.
 static bool was_nudged(struct forebay *layer)
 {
@@ -329,7 +316,7 @@ int channel_sleep(
 	if (left <= 0)
 		return FOREBAY_TIMEOUT;
 	channel_ring_all(layer);
-	housekeep(layer, poll != NULL);
+	channel_housekeep(layer, channel_now(), poll != NULL);
 	result = sleep_once(layer, left > SHM_NAP_MAX ? SHM_NAP_MAX : (int)left, poll, context);
 	// The doorbell isn't armed for the caller's event loop any more: have it look.
 	if (layer->armed)
@@ -419,7 +406,7 @@ void channel_arm(struct forebay *layer)
 // Leaves the doorbell armed for the caller's event loop. What arrives now rings it.
 static int arm(struct forebay *layer, struct forebay_message **message)
 {
-	housekeep(layer, true);
+	channel_housekeep(layer, channel_now(), true);
 	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
 	*message = poll_all(layer);
 	if (*message) {
@@ -454,13 +441,15 @@ int forebay_receive(struct forebay *layer, int timeout, struct forebay_message *
 	*message = poll_all(layer);
 	if (*message) {
 		layer->fruitless = false;
+		if (load_relaxed(&layer->self.mem->counters[FOREBAY_COUNT_RECEIVED]) % BUSY == 0)
+			channel_housekeep(layer, channel_now(), true);
 		return 0;
 	}
 	if (timeout != 0)
 		return receive_blocking(layer, timeout, message);
 	if (layer->bell.fifo >= 0)
 		return arm(layer, message);
-	housekeep(layer, true);
+	channel_housekeep(layer, channel_now(), true);
 	return FOREBAY_TIMEOUT;
 }
 

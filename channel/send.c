@@ -138,7 +138,8 @@ static bool store(struct forebay *layer, const struct outgoing *outgoing, struct
 		}
 	}
 	*block = shm_pool_block(&layer->pool, buffer->handle);
-	store_relaxed(&(*block)->sent_at, (uint64_t)channel_now());
+	layer->now = channel_now();
+	store_relaxed(&(*block)->sent_at, (uint64_t)layer->now);
 	offset = append(buffer, offset, &outgoing->head, sizeof outgoing->head);
 	offset = append(buffer, offset, outgoing->envelope, outgoing->envelope_length);
 	append(buffer, offset, outgoing->message->content, outgoing->message->content_length);
@@ -479,5 +480,9 @@ int forebay_send(
 	if (result == FOREBAY_FULL)
 		channel_ring_all(layer);
 	count(layer, result);
+	// Who only sends keeps the house, too. The time is that of the message: none is asked for.
+	if (layer->now != 0)
+		channel_housekeep(layer, layer->now, false);
+	layer->now = 0;
 	return result;
 }

@@ -6,8 +6,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 build_packages=(gcc libc6-dev meson ninja-build pkg-config
 	libevent-dev libhttp-parser-dev libyajl-dev libssl-dev)
-# util-linux has setarch, which ThreadSanitizer needs on some kernels.
-test_packages=("${build_packages[@]}" python3 python3-pytest python3-django curl openssl util-linux)
+# util-linux has setarch, which ThreadSanitizer needs on some kernels, and unshare: some tests mount a tmpfs.
+test_packages=("${build_packages[@]}" python3 python3-pytest python3-django curl openssl mount util-linux)
 check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
 # What scripts/bench layer compares with.
 bench_packages=(g++ libboost-dev libck-dev libhiredis-dev libzmq3-dev redis-server)

@@ -29,7 +29,7 @@
 #include "server/tls.h"
 
 enum {
-	REAP_MS = 1000,          // how often the layer is looked over for dead processes
+	TICK_MS = 1000,          // how often the layer and the log are looked after
 	WORKER_OVERLAP_MS = 200, // old and new workers accept together
 	APP_OVERLAP_MS = 1000,   // old and new applications: an interpreter takes a while to start
 	AT_ONCE_MS = 1000,       // what a stop at once leaves to a process to end by itself
@@ -192,23 +192,30 @@ static int prepare(struct master *master)
 	return read_tls(options, NULL, &master->tls, master->error);
 }
 
-// Lets the user that children run as into the layer's directory.
-static int share_layer(struct master *master)
+// A layer that an earlier server left is taken over with all who are attached to it. Those who answer
+// requests of a server that was killed learn at once that nobody is there.
+static void take_over(struct master *master)
 {
-	const char *parent = getenv("FOREBAY_DIR");
-	char *directory;
-	int result;
+	const char *differences = forebay_layer_differences(master->layer);
+	int dead = forebay_reap(master->layer);
 
-	if (asprintf(&directory, "%s/forebay.%s", parent ? parent : "/dev/shm",
-	            master->options.layer) < 0)
-		return refuse(master, -ENOMEM, "out of memory");
-	result = privileges_give(
-	        &master->privileges, directory, master->options.layer_group != NULL);
-	if (result < 0)
-		refuse(master, result, "cannot give %s to another user: %s", directory,
-		        strerror(-result));
-	free(directory);
-	return result;
+	switch (forebay_layer_origin(master->layer)) {
+	case FOREBAY_MADE:
+		return;
+	case FOREBAY_REPLACED:
+		log_info("layer %s is made anew: it had other options, and nobody was attached",
+		        master->options.layer);
+		return;
+	default:
+		log_info("layer %s was there and is used as it is; %d dead %s cleared away",
+		        master->options.layer, dead, dead == 1 ? "process" : "processes");
+	}
+	if (*differences)
+		log_warning(
+		        "layer %s stays as it was made (%s), since processes are attached to it; "
+		        "to change it, end them (`forebay stat --layer %s` lists them) and start "
+		        "again",
+		        master->options.layer, differences, master->options.layer);
 }
 
 static int open_layer(struct master *master)
@@ -223,6 +230,8 @@ static int open_layer(struct master *master)
 	        .capacities = capacities,
 	        .group = options->layer_group,
 	        .role = "master",
+	        .replace = true,
+	        .user = options->user ? options->user : "",
 	};
 	int result;
 
@@ -233,7 +242,8 @@ static int open_layer(struct master *master)
 	if (result != 0)
 		return refuse(master, -EIO, "cannot open the layer %s: %s", options->layer,
 		        forebay_error());
-	return share_layer(master);
+	take_over(master);
+	return 0;
 }
 
 static void announce(const struct listener_set *listeners)
@@ -475,16 +485,18 @@ static int wait_for_signal(const sigset_t *set, int64_t until)
 
 static void run(struct master *master, const sigset_t *set)
 {
-	int64_t reap_at = monotonic_ms() + REAP_MS, next, now;
+	int64_t tick_at = monotonic_ms() + TICK_MS, next, now;
 
 	do {
 		next = crew_next(&master->crew);
-		answer(master, wait_for_signal(set, next < reap_at ? next : reap_at));
+		answer(master, wait_for_signal(set, next < tick_at ? next : tick_at));
 		now = monotonic_ms();
-		if (crew_collect(&master->crew, now) > 0 || now >= reap_at) {
+		if (crew_collect(&master->crew, now) > 0)
 			forebay_reap(master->layer);
+		if (now >= tick_at) {
+			forebay_housekeep(master->layer);
 			log_tick(false);
-			reap_at = now + REAP_MS;
+			tick_at = now + TICK_MS;
 		}
 		crew_tick(&master->crew, now);
 	} while (!advance(master));

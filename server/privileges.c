@@ -2,7 +2,6 @@
 // privileges.c - the user that workers and applications run as.
 #include "server/privileges.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -72,31 +71,6 @@ int privileges_drop(const struct privileges *privileges)
 	if (setresuid(privileges->user, privileges->user, privileges->user) < 0)
 		return -errno;
 	return 0;
-}
-
-int privileges_give(const struct privileges *privileges, const char *directory, bool keep_group)
-{
-	const gid_t group = keep_group ? (gid_t)-1 : privileges->group;
-	const struct dirent *entry;
-	DIR *stream;
-	int result = 0;
-
-	if (!privileges->change)
-		return 0;
-	stream = opendir(directory);
-	if (!stream)
-		return -errno;
-	if (fchown(dirfd(stream), privileges->user, group) < 0)
-		result = -errno;
-	while (result == 0 && (entry = readdir(stream))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		if (fchownat(dirfd(stream), entry->d_name, privileges->user, group,
-		            AT_SYMLINK_NOFOLLOW) < 0)
-			result = -errno;
-	}
-	closedir(stream);
-	return result;
 }
 
 int privileges_give_log(const struct privileges *privileges, const char *path)

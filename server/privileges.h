@@ -25,11 +25,6 @@ void privileges_fini(struct privileges *privileges);
 // Gives up the master's privileges for good. For a child that was just forked. Returns 0 or -errno.
 int privileges_drop(const struct privileges *privileges);
 
-// Gives DIRECTORY and the files in it (not what is below) to the user and, unless KEEP_GROUP, to the
-// group, so that a child may use them. Doesn't follow symbolic links. Returns 0 or -errno; a no-op if
-// nothing changes.
-int privileges_give(const struct privileges *privileges, const char *directory, bool keep_group);
-
 // Makes sure that a child can append to the file PATH: makes it if needed, and gives it away. Returns
 // 0 or -errno.
 int privileges_give_log(const struct privileges *privileges, const char *path);

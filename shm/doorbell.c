@@ -2,13 +2,12 @@
 #include "shm/doorbell.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "shm/directory.h"
 
 void shm_doorbell_init(
         struct shm_doorbell *bell, struct shm_segment *segment, struct shm_process *self)
@@ -32,39 +31,10 @@ void shm_doorbell_fini(struct shm_doorbell *bell)
 	bell->segment = NULL;
 }
 
-// Opens SLOT's FIFO for reading and writing, so that there's never a SIGPIPE nor an end of file. FIFOs
-// stay in the directory from one user of the slot to the next, so a cached descriptor stays right.
-static int open_fifo(const struct shm_doorbell *bell, uint32_t slot)
-{
-	int directory = bell->segment->directory;
-	struct stat stat;
-	char name[32];
-	int fd;
-
-	snprintf(name, sizeof name, "bell.%u", slot);
-	if (fstat(directory, &stat) < 0)
-		return -errno;
-	// Who may write the segment may ring.
-	if (mkfifoat(directory, name, 0600) == 0) {
-		(void)fchownat(directory, name, (uid_t)-1, stat.st_gid, AT_SYMLINK_NOFOLLOW);
-		(void)fchmodat(directory, name, (stat.st_mode & 0020) ? 0660 : 0600, 0);
-	} else if (errno != EEXIST) {
-		return -errno;
-	}
-	fd = openat(directory, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &stat) < 0 || !S_ISFIFO(stat.st_mode)) {
-		close(fd);
-		return -EPROTO;
-	}
-	return fd;
-}
-
 int shm_doorbell_fd(struct shm_doorbell *bell)
 {
 	if (bell->fifo < 0) {
-		int fd = open_fifo(bell, bell->self->slot);
+		int fd = shm_directory_fifo(bell->segment->directory, bell->self->slot, true);
 
 		if (fd < 0)
 			return fd;
@@ -113,7 +83,7 @@ void shm_doorbell_drain(struct shm_doorbell *bell)
 static void ring_fifo(struct shm_doorbell *bell, uint32_t slot)
 {
 	if (bell->others[slot] < 0) {
-		int fd = open_fifo(bell, slot);
+		int fd = shm_directory_fifo(bell->segment->directory, slot, false);
 
 		if (fd < 0)
 			return; // its sleep is capped

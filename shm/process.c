@@ -20,6 +20,15 @@ static struct flock lock_of(uint32_t slot, short type)
 	};
 }
 
+// A file description of its own: locks belong to it, and end with its last descriptor.
+static int open_again(const struct shm_segment *segment)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", segment->file);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
 bool shm_process_lock(const struct shm_process *self, uint32_t slot)
 {
 	struct flock lock = lock_of(slot, F_WRLCK);
@@ -34,6 +43,26 @@ void shm_process_unlock(const struct shm_process *self, uint32_t slot)
 	(void)fcntl(self->lock, F_OFD_SETLK, &lock);
 }
 
+bool shm_process_is_locked(const struct shm_segment *segment, uint32_t slot)
+{
+	struct flock lock = lock_of(slot, F_WRLCK);
+
+	return fcntl(segment->file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int shm_process_lock_all(const struct shm_segment *segment)
+{
+	struct flock lock = lock_of(0, F_WRLCK);
+	int file = open_again(segment);
+
+	lock.l_len = SHM_PROCESSES;
+	if (file >= 0 && fcntl(file, F_OFD_SETLK, &lock) < 0) {
+		close(file);
+		file = -1;
+	}
+	return file;
+}
+
 bool shm_process_alive(const struct shm_process *self, uint32_t slot)
 {
 	struct flock lock = lock_of(slot, F_WRLCK);
@@ -45,23 +74,21 @@ bool shm_process_alive(const struct shm_process *self, uint32_t slot)
 
 int shm_process_join(struct shm_process *self, struct shm_segment *segment, const char *role)
 {
-	char path[64];
 	uint64_t incarnation;
 
 	*self = (struct shm_process){.lock = -1};
-	// A file description of our own: locks belong to it, and end with its last descriptor.
-	snprintf(path, sizeof path, "/proc/self/fd/%d", segment->file);
-	self->lock = open(path, O_RDWR | O_CLOEXEC);
+	self->lock = open_again(segment);
 	if (self->lock < 0)
 		return -errno;
 	self->slot = SHM_PROCESSES; // none yet
 	for (uint32_t slot = 0; slot < SHM_PROCESSES && self->slot == SHM_PROCESSES; slot++)
 		if (shm_process_lock(self, slot))
 			self->slot = slot;
-	if (self->slot == SHM_PROCESSES) {
+	// Who removes a segment that nobody is attached to does it before he gives back our lock.
+	if (self->slot == SHM_PROCESSES || shm_segment_is_gone(segment)) {
 		close(self->lock);
 		self->lock = -1;
-		return -EUSERS;
+		return self->slot == SHM_PROCESSES ? -EUSERS : -ESTALE;
 	}
 	self->mem = &segment->processes[self->slot];
 	incarnation = load_relaxed(&self->mem->incarnation) + 1;

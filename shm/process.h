@@ -57,8 +57,9 @@ struct shm_process {
 	((uint64_t)(SLOT) << 50 | ((uint64_t)(INCARNATION)&0x3ffffffffffff))
 #define SHM_UID_SLOT(UID) ((uint32_t)((UID) >> 50))
 
-// Takes a free slot. PATH is the layer's directory. A slot whose process died is reaped first.
-// Returns 0, -EUSERS when all slots are in use by living processes, or a negative errno.
+// Takes a free slot, which may be that of a process that died: then the caller reaps it.
+// Returns 0, -EUSERS when all slots are in use by living processes, -ESTALE if the segment has lost its
+// name since it was opened (open it again), or a negative errno.
 int shm_process_join(struct shm_process *self, struct shm_segment *segment, const char *role);
 
 // Gives the slot back; the caller has released everything else (see shm_reaper_release()).
@@ -67,6 +68,13 @@ void shm_process_leave(struct shm_process *self);
 // Takes the lock of SLOT if nobody alive holds it; shm_process_unlock() gives it back.
 bool shm_process_lock(const struct shm_process *self, uint32_t slot);
 void shm_process_unlock(const struct shm_process *self, uint32_t slot);
+
+// True if anybody's SEGMENT holds SLOT, also for who isn't attached. One system call.
+bool shm_process_is_locked(const struct shm_segment *segment, uint32_t slot);
+
+// Takes the locks of all slots, if nobody alive holds one: a descriptor, to be closed, or -1. Nobody can
+// join until then.
+int shm_process_lock_all(const struct shm_segment *segment);
 
 // True if a living process holds SLOT. One system call.
 bool shm_process_alive(const struct shm_process *self, uint32_t slot);

@@ -11,7 +11,7 @@ static bool is_users(uint64_t uid, uint32_t slot)
 }
 
 // A SENT block is either published, and its channel's, or was on its way when its sender died.
-static bool is_published(struct shm_table *table, uint64_t own, uint32_t handle)
+bool shm_reaper_is_published(struct shm_table *table, uint64_t own, uint32_t handle)
 {
 	struct shm_ring ring;
 
@@ -20,9 +20,9 @@ static bool is_published(struct shm_table *table, uint64_t own, uint32_t handle)
 }
 
 // Whether an extent's head block lists it still, in the use that the extent names.
-static bool is_listed(struct shm_pool *pool, uint64_t own, uint32_t handle)
+bool shm_reaper_is_listed(const struct shm_pool *pool, uint64_t own, uint32_t handle)
 {
-	struct shm_block_mem *head = shm_pool_block(pool, (uint32_t)own);
+	const struct shm_block_mem *head = shm_pool_block(pool, (uint32_t)own);
 	uint32_t list[SHM_PARTS_MAX], parts;
 
 	if (!head || load_acquire(&head->own) == SHM_FREE ||
@@ -45,9 +45,9 @@ static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reap
 	uint64_t own = load_acquire(&block->own);
 
 	// A CAS fails if it was claimed meanwhile, so it had been published after all.
-	if (SHM_OWN_STATE(own) == SHM_PART && !is_listed(table->pool, own, handle))
+	if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle))
 		(void)cas_acq_rel(&block->own, &own, SHM_FREE);
-	if (SHM_OWN_STATE(own) == SHM_SENT && !is_published(table, own, handle) &&
+	if (SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&
 	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
 		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in
 		reaped->messages++;
@@ -71,26 +71,58 @@ static void release_held(struct shm_table *table, uint32_t slot, struct shm_reap
 	}
 }
 
-// Zones: taken over first, so that nobody allocates from them while their blocks are looked at.
+static int class_of_zone(const struct shm_pool *pool, uint32_t zone)
+{
+	int class = 0;
+
+	while (zone >= pool->first_zone[class + 1])
+		class ++;
+	return class;
+}
+
+// Taken over first, so that nobody allocates from it while its blocks are looked at.
+bool shm_reaper_release_zone(
+        struct shm_table *table, uint32_t zone, uint64_t owner, struct shm_reaped *reaped)
+{
+	const struct shm_pool *pool = table->pool;
+	shm_atomic64 *word = &table->segment->zones[zone];
+	int class = class_of_zone(pool, zone);
+	uint32_t per_zone = shm_class_zone(class);
+	uint32_t first = pool->first[class] + (zone - pool->first_zone[class]) * per_zone;
+
+	if (!cas_acquire(word, &owner, table->self->uid))
+		return false;
+	for (uint32_t i = 0; i < per_zone; i++)
+		mend_block(table, first + i, reaped);
+	store_release(word, 0);
+	return true;
+}
+
 static void release_zones(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
 {
-	struct shm_pool *pool = table->pool;
+	for (uint32_t zone = 0; zone < table->pool->first_zone[SHM_CLASSES]; zone++) {
+		uint64_t owner = load_acquire(&table->segment->zones[zone]);
 
-	for (int class = 0; class < SHM_CLASSES; class ++) {
-		uint32_t per_zone = shm_class_zone(class), handle = pool->first[class];
-
-		for (uint32_t zone = pool->first_zone[class]; zone < pool->first_zone[class + 1];
-		        zone++, handle += per_zone) {
-			shm_atomic64 *word = &table->segment->zones[zone];
-			uint64_t owner = load_acquire(word);
-
-			if (!is_users(owner, slot) || !cas_acquire(word, &owner, table->self->uid))
-				continue;
-			for (uint32_t i = 0; i < per_zone; i++)
-				mend_block(table, handle + i, reaped);
-			store_release(word, 0);
-		}
+		if (is_users(owner, slot))
+			(void)shm_reaper_release_zone(table, zone, owner, reaped);
 	}
+}
+
+bool shm_reaper_release_endpoint_zone(struct shm_table *table, uint32_t zone, uint64_t owner)
+{
+	struct shm_segment *segment = table->segment;
+	shm_atomic64 *word = &segment->endpoint_zones[zone];
+
+	if (!cas_acquire(word, &owner, table->self->uid))
+		return false;
+	for (uint32_t i = 0; i < SHM_ENDPOINT_ZONE; i++) {
+		uint32_t index = zone * SHM_ENDPOINT_ZONE + i;
+		uint64_t state = load_acquire(&segment->endpoint[index].state);
+
+		(void)shm_endpoint_close(segment, index, SHM_ENDPOINT_GENERATION(state));
+	}
+	store_release(word, 0);
+	return true;
 }
 
 static void release_endpoints(struct shm_table *table, uint32_t slot)
@@ -98,18 +130,10 @@ static void release_endpoints(struct shm_table *table, uint32_t slot)
 	struct shm_segment *segment = table->segment;
 
 	for (uint32_t zone = 0; zone < segment->geometry.endpoints / SHM_ENDPOINT_ZONE; zone++) {
-		shm_atomic64 *word = &segment->endpoint_zones[zone];
-		uint64_t owner = load_acquire(word);
+		uint64_t owner = load_acquire(&segment->endpoint_zones[zone]);
 
-		if (!is_users(owner, slot) || !cas_acquire(word, &owner, table->self->uid))
-			continue;
-		for (uint32_t i = 0; i < SHM_ENDPOINT_ZONE; i++) {
-			uint32_t index = zone * SHM_ENDPOINT_ZONE + i;
-			uint64_t state = load_acquire(&segment->endpoint[index].state);
-
-			(void)shm_endpoint_close(segment, index, SHM_ENDPOINT_GENERATION(state));
-		}
-		store_release(word, 0);
+		if (is_users(owner, slot))
+			(void)shm_reaper_release_endpoint_zone(table, zone, owner);
 	}
 }
 
@@ -169,16 +193,54 @@ uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, 
 	return expired;
 }
 
+static uint64_t expire_channel(struct shm_table *table, uint32_t index, int64_t limit)
+{
+	struct shm_ring ring;
+
+	if (load_relaxed(&table->segment->channel[index].owner) == SHM_CHANNEL_FREE ||
+	        !shm_table_ring(table, index, &ring))
+		return 0;
+	return shm_reaper_expire_ring(table, &ring, limit);
+}
+
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit)
 {
 	uint64_t expired = 0;
 
-	for (uint32_t index = 0; index < table->segment->channels; index++) {
-		struct shm_ring ring;
+	for (uint32_t index = 0; index < table->segment->channels; index++)
+		expired += expire_channel(table, index, limit);
+	return expired;
+}
 
-		if (load_relaxed(&table->segment->channel[index].owner) != SHM_CHANNEL_FREE &&
-		        shm_table_ring(table, index, &ring))
-			expired += shm_reaper_expire_ring(table, &ring, limit);
+// Takes the next part of the channels. The cursor is a hint: two who take the same part do no harm.
+static uint64_t expire_part(struct shm_table *table, int64_t limit)
+{
+	shm_atomic32 *cursor = &table->segment->housekeeping->cursor;
+	uint32_t channels = table->segment->channels, index = load_relaxed(cursor) % channels;
+	uint32_t part = channels / SHM_TURNS + 1;
+	uint64_t expired = 0;
+
+	if (part < SHM_ROUND_LEAST)
+		part = channels < SHM_ROUND_LEAST ? channels : SHM_ROUND_LEAST;
+	store_relaxed(cursor, (index + part) % channels);
+	for (uint32_t left = part; left > 0; left--) {
+		expired += expire_channel(table, index, limit);
+		index = index + 1 == channels ? 0 : index + 1;
 	}
 	return expired;
+}
+
+bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int64_t limit,
+        struct shm_reaped *reaped)
+{
+	shm_atomic64 *begun = &table->segment->housekeeping->begun;
+	uint64_t before = load_relaxed(begun);
+	int64_t since = (int64_t)((uint64_t)now - before);
+
+	// A time to come makes no sense, so it isn't waited for.
+	if ((since >= 0 && since < period) || !cas_acq_rel(begun, &before, (uint64_t)now))
+		return false;
+	shm_reaper_run(table, reaped);
+	reaped->expired += expire_part(table, limit);
+	return true;
 }

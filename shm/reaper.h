@@ -6,13 +6,20 @@
 // reaps it, so two never meet; a reaper that dies gives up that lock.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shm/table.h"
 
+enum {
+	SHM_TURNS = 10,         // rounds until every channel was looked at
+	SHM_ROUND_LEAST = 4096, // channels that a round looks at, if there are as many
+};
+
 // What a reap found.
 struct shm_reaped {
 	uint64_t messages; // lost: held by the dead, or waiting in its inbox or its streams
+	uint64_t expired;  // messages that nobody has received in time
 	uint32_t processes;
 };
 
@@ -29,3 +36,21 @@ void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped);
 // wrote but who scribbles. Returns how many. One that a receiver is faster to claim is the receiver's.
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit);
 uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, int64_t limit);
+
+// A round of housekeeping for the whole segment: reaps the dead, and frees what was sent before LIMIT and not
+// received, in a part of the channels, so that all have had their turn within SHM_TURNS rounds. Does
+// nothing and returns false if a round was begun less than PERIOD before NOW (ms, CLOCK_MONOTONIC), by
+// whomever: of all attached processes that call this once a PERIOD, one does the work. Who dies in the
+// middle is followed by another a period later.
+bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int64_t limit,
+        struct shm_reaped *reaped);
+
+// Parts of a release, for who has found out otherwise that OWNER, as it stands in the zone's word, is nobody:
+// frees what was never sent, or ends what is open, and gives the zone back. False if it isn't OWNER's any more.
+bool shm_reaper_release_zone(
+        struct shm_table *table, uint32_t zone, uint64_t owner, struct shm_reaped *reaped);
+bool shm_reaper_release_endpoint_zone(struct shm_table *table, uint32_t zone, uint64_t owner);
+
+// Whether a block whose word is OWN is where it says: at a position of a ring, in the list of a head.
+bool shm_reaper_is_published(struct shm_table *table, uint64_t own, uint32_t handle);
+bool shm_reaper_is_listed(const struct shm_pool *pool, uint64_t own, uint32_t handle);

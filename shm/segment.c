@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,13 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/complaint.h"
+#include "shm/directory.h"
 #include "shm/endpoint.h"
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define FILE_NAME      "segment"
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 #define PAGE           4096
+#define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 
 static const char magic[8] = "forebay\n";
 
@@ -29,20 +30,28 @@ struct shm_header {
 	uint64_t size;
 	struct shm_geometry geometry;
 	char patterns[SHM_PATTERNS_SIZE];
+	_Alignas(SHM_LINE_PAIR) struct shm_housekeeping_mem housekeeping;
 };
 
 _Static_assert(sizeof(struct shm_header) <= PAGE, "the header is one page");
 
-// Another compiler's or version's idea of the structs is refused by this number.
+// Another compiler's or version's idea of the structs and of the sizes that decide the offsets is
+// refused by this number.
 static uint32_t hash_of_sizes(void)
 {
 	const uint32_t sizes[] = {sizeof(struct shm_header), sizeof(struct shm_process_mem),
 	        sizeof(struct shm_channel_mem), sizeof(struct shm_endpoint_mem),
-	        sizeof(struct shm_block_mem), SHM_PROCESSES, SHM_NARROW_ORDER, SHM_WIDE_ORDER};
+	        sizeof(struct shm_block_mem), SHM_PROCESSES, SHM_COUNTERS, SHM_NARROW_ORDER,
+	        SHM_WIDE_ORDER, SHM_RING_LINE_ORDER, SHM_ENDPOINT_ZONE, SHM_PARTS_MAX,
+	        SHM_NAME_SIZE};
 	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 		hash = (hash ^ sizes[i]) * 16777619u;
+	for (int class = 0; class < SHM_CLASSES; class ++) {
+		hash = (hash ^ shm_class_size(class)) * 16777619u;
+		hash = (hash ^ shm_class_zone(class)) * 16777619u;
+	}
 	return hash;
 }
 
@@ -102,6 +111,7 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 	                 ((uint64_t)geometry->narrow << SHM_NARROW_ORDER);
 
 	segment->header = segment->base;
+	segment->housekeeping = base ? &segment->header->housekeeping : NULL;
 	segment->channels = geometry->narrow + geometry->wide;
 	segment->bucket_mask = bucket_count(geometry) - 1;
 #define REGION(FIELD, COUNT)                                                                       \
@@ -173,64 +183,7 @@ int shm_geometry_choose(
 // Files
 // ---------------------------------------------------------------------------------------------
 
-struct complaint {
-	char *text;
-	size_t size;
-};
-
-__attribute__((format(printf, 3, 4))) static int complain(
-        const struct complaint *complaint, int result, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(complaint->text, complaint->size, format, arguments);
-	va_end(arguments);
-	return result;
-}
-
-// Makes the directory if it isn't there, and opens it. Nobody else may be able to replace it.
-static int open_directory(
-        const char *path, bool make, int64_t gid, const struct complaint *complaint)
-{
-	struct stat stat;
-	int directory;
-
-	if (make && mkdir(path, 0700) == 0 && gid != -1) {
-		if (chown(path, (uid_t)-1, (gid_t)gid) < 0 || chmod(path, 0770) < 0)
-			return complain(complaint, -errno, "%s: cannot give it to the group: %s",
-			        path, strerror(errno));
-	}
-	directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (directory < 0) {
-		int error = errno;
-
-		if (error == ENOENT && !make)
-			return complain(complaint, -ENOENT,
-			        "%s: no such layer; start `forebay serve`, or check the name and "
-			        "FOREBAY_DIR",
-			        path);
-		if (error == ELOOP || error == ENOTDIR)
-			return complain(complaint, -EPROTO,
-			        "%s: not a directory but something else under its name; remove it",
-			        path);
-		return complain(complaint, -error, "%s: cannot open the layer's directory: %s",
-		        path, strerror(error));
-	}
-	if (fstat(directory, &stat) < 0 || (stat.st_mode & 0007) != 0 ||
-	        (stat.st_uid != geteuid() && geteuid() != 0 && (stat.st_mode & 0070) != 0070)) {
-		close(directory);
-		return complain(complaint, -EACCES,
-		        "%s: owned by user %u with mode %03o, which this process does not trust; "
-		        "it "
-		        "must be its own with mode 0700, or a group's with 0770",
-		        path, (unsigned)stat.st_uid, (unsigned)stat.st_mode & 0777);
-	}
-	return directory;
-}
-
-static void write_header(struct shm_segment *segment, const struct shm_geometry *geometry,
-        const char *patterns, uint64_t size)
+static void write_header(struct shm_segment *segment, const struct shm_terms *terms, uint64_t size)
 {
 	struct shm_header *header = segment->base;
 
@@ -241,8 +194,8 @@ static void write_header(struct shm_segment *segment, const struct shm_geometry 
 	        sizeof header->identity)
 		header->identity = (uint64_t)getpid() << 32 ^ size;
 	header->size = size;
-	header->geometry = *geometry;
-	snprintf(header->patterns, sizeof header->patterns, "%s", patterns);
+	header->geometry = *terms->geometry;
+	snprintf(header->patterns, sizeof header->patterns, "%s", terms->patterns);
 }
 
 // Endpoints start at a generation that differs from segment to segment, so that a reply channel's
@@ -263,162 +216,342 @@ static void write_endpoints(struct shm_segment *segment)
 	}
 }
 
-// Makes the segment as a nameless file and gives it its name when it is complete. If somebody else
-// was faster, theirs is used.
-static int make_file(struct shm_segment *segment, const char *path,
-        const struct shm_geometry *geometry, const char *patterns, int64_t gid,
-        const struct complaint *complaint)
+// Fills a file of SIZE octets in. Allocated whole: a full file system must be an error here, not a SIGBUS
+// later.
+static int fill_file(struct shm_segment *segment, int file, const char *path,
+        const struct shm_terms *terms, uint64_t size, const struct shm_complaint *complaint)
 {
-	uint64_t size = shm_geometry_size(geometry);
-	char self[64];
-	int file, error;
+	int error = posix_fallocate(file, 0, (off_t)size);
 
-	if (size == 0)
-		return complain(complaint, -EINVAL,
-		        "%s: a count of the layer's layout is out of range", path);
-	file = openat(segment->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (file < 0)
-		return complain(complaint, -errno,
-		        "%s: cannot make a segment there: %s; set FOREBAY_DIR to a directory on a "
-		        "tmpfs",
-		        path, strerror(errno));
-	if (gid != -1 && (fchown(file, (uid_t)-1, (gid_t)gid) < 0 || fchmod(file, 0660) < 0)) {
-		error = errno;
-		close(file);
-		return complain(complaint, -error, "%s: cannot give the segment to the group: %s",
-		        path, strerror(error));
-	}
-	// Allocated whole: a full file system must be an error here, not a SIGBUS later.
-	error = posix_fallocate(file, 0, (off_t)size);
-	if (error) {
-		close(file);
-		return complain(complaint, -error,
+	if (error)
+		return shm_complain(complaint, -error,
 		        "%s: cannot reserve %llu MiB of shared memory: %s; make the file system "
-		        "larger "
-		        "or the layer smaller (--layer-size)",
+		        "larger or the layer smaller (--layer-size)",
 		        path, (unsigned long long)size >> 20, strerror(error));
-	}
 	segment->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	if (segment->base == MAP_FAILED) {
-		error = errno;
 		segment->base = NULL;
-		close(file);
-		return complain(
-		        complaint, -error, "%s: cannot map the segment: %s", path, strerror(error));
+		return shm_complain(complaint, -errno,
+		        "%s: cannot map the segment: %s; make the layer smaller (--layer-size)",
+		        path, strerror(errno));
 	}
-	write_header(segment, geometry, patterns, size);
+	write_header(segment, terms, size);
 	write_endpoints(segment);
 	munmap(segment->base, size);
 	segment->base = NULL;
-	snprintf(self, sizeof self, "/proc/self/fd/%d", file);
-	error = linkat(AT_FDCWD, self, segment->directory, FILE_NAME, AT_SYMLINK_FOLLOW) < 0 ? errno
-	                                                                                     : 0;
-	close(file);
-	if (error && error != EEXIST)
-		return complain(complaint, -error, "%s: cannot name the segment: %s", path,
-		        strerror(error));
 	return 0;
 }
 
+// If somebody else was faster, theirs is used.
+static int name_file(struct shm_segment *segment, int file, const char *path,
+        const struct shm_complaint *complaint)
+{
+	char self[64];
+
+	snprintf(self, sizeof self, "/proc/self/fd/%d", file);
+	if (linkat(AT_FDCWD, self, segment->directory, SHM_SEGMENT_NAME, AT_SYMLINK_FOLLOW) < 0) {
+		if (errno != EEXIST)
+			return shm_complain(complaint, -errno,
+			        "%s: cannot name the segment: %s; is /proc mounted?", path,
+			        strerror(errno));
+	} else if (segment->origin == SHM_FOUND) {
+		segment->origin = SHM_MADE;
+	}
+	return 0;
+}
+
+// Makes the segment as a nameless file and gives it its name when it is complete.
+static int make_file(struct shm_segment *segment, const char *path, const struct shm_terms *terms,
+        const struct shm_complaint *complaint)
+{
+	uint64_t size = shm_geometry_size(terms->geometry);
+	int file, result;
+
+	if (size == 0)
+		return shm_complain(complaint, -EINVAL,
+		        "%s: a count of the layer's layout is out of range", path);
+	result = shm_directory_give(segment->directory, terms->owner, terms->group);
+	if (result < 0)
+		return shm_complain(complaint, result,
+		        "%s: cannot give it to the layer's user and group: %s; be a member of that "
+		        "group, or root",
+		        path, strerror(-result));
+	file = openat(segment->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (file < 0)
+		return shm_complain(complaint, -errno,
+		        "%s: cannot make a segment there: %s; set FOREBAY_DIR to a directory on a "
+		        "tmpfs",
+		        path, strerror(errno));
+	result = shm_directory_adopt(segment->directory, file);
+	if (result < 0)
+		shm_complain(complaint, result,
+		        "%s: cannot give the segment to the group: %s; be a member of it, or root",
+		        path, strerror(-result));
+	if (result == 0)
+		result = fill_file(segment, file, path, terms, size, complaint);
+	if (result == 0)
+		result = name_file(segment, file, path, complaint);
+	close(file);
+	return result;
+}
+
 static int check_header(struct shm_segment *segment, const struct shm_header *header,
-        const char *path, const struct complaint *complaint)
+        const char *path, const struct shm_complaint *complaint)
 {
 	if (memcmp(header->magic, magic, sizeof magic) != 0)
-		return complain(complaint, -EPROTO,
-		        "%s/" FILE_NAME
-		        ": not a forebay segment; remove it if nothing else needs it",
-		        path);
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME ": not a forebay segment; if nothing else needs it, "
+		        "`rm -r %s`",
+		        path, path);
 	if (header->version != LAYOUT_VERSION || header->sizes != hash_of_sizes())
-		return complain(complaint, -EPROTO,
-		        "%s/" FILE_NAME
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME
 		        ": made by another version of forebay (layout %u.%08x, this is "
-		        "%u.%08x); stop what uses it and remove it",
-		        path, header->version, header->sizes, LAYOUT_VERSION, hash_of_sizes());
+		        "%u.%08x); stop what uses it, then `rm -r %s`",
+		        path, header->version, header->sizes, LAYOUT_VERSION, hash_of_sizes(),
+		        path);
 	segment->geometry = header->geometry;
 	if (shm_geometry_size(&segment->geometry) != header->size || header->size != segment->size)
-		return complain(complaint, -EPROTO,
-		        "%s/" FILE_NAME
-		        ": truncated or damaged (%zu octets); stop what uses it and "
-		        "remove it",
-		        path, segment->size);
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": truncated or damaged (%zu octets); stop what uses it, then `rm -r %s`",
+		        path, segment->size, path);
 	segment->identity = header->identity;
 	memcpy(segment->patterns, header->patterns, sizeof segment->patterns);
 	segment->patterns[sizeof segment->patterns - 1] = '\0';
 	return 0;
 }
 
-// Opens, checks and maps the file. -ENOENT without a complaint if there is none.
-static int map_file(
-        struct shm_segment *segment, const char *path, const struct complaint *complaint)
+// Owner, mode and names of the file: whoever else could write it isn't trusted.
+static int judge_file(const struct shm_segment *segment, const struct stat *stat, const char *path,
+        const struct shm_complaint *complaint)
+{
+	struct stat directory;
+	char text[128];
+
+	if (fstat(segment->directory, &directory) < 0)
+		return shm_complain(
+		        complaint, -errno, "%s: cannot look at it: %s", path, strerror(errno));
+	if (stat->st_nlink > 1)
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": the file has %u names, so it can be reached from outside the layer's "
+		        "directory; stop what uses it, then `rm -r %s`",
+		        path, (unsigned)stat->st_nlink, path);
+	if (shm_directory_objection(&directory, stat, text, sizeof text))
+		return shm_complain(complaint, -EACCES,
+		        "%s/" SHM_SEGMENT_NAME ": %s, so others may have access; make them equal "
+		        "(chown, chmod), or stop what uses it and `rm -r %s`",
+		        path, text, path);
+	return 0;
+}
+
+// Opens the file, and reads and checks its header. -ENOENT without a complaint if there is none.
+static int open_file(struct shm_segment *segment, int mode, const char *path, struct stat *stat,
+        const struct shm_complaint *complaint)
 {
 	struct shm_header header;
-	struct stat stat;
-	int result;
+	ssize_t got;
 
-	segment->file = openat(segment->directory, FILE_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (segment->file < 0)
-		return errno == ENOENT
-		               ? -ENOENT
-		               : complain(complaint, -errno, "%s/" FILE_NAME ": cannot open it: %s",
-		                         path, strerror(errno));
-	if (fstat(segment->file, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_nlink != 1 ||
-	        (stat.st_mode & 0007) != 0)
-		return complain(complaint, -EPROTO,
-		        "%s/" FILE_NAME ": not a private regular file; remove it", path);
-	segment->size = (size_t)stat.st_size;
-	if (pread(segment->file, &header, sizeof header, 0) != sizeof header)
-		return complain(complaint, -EPROTO,
-		        "%s/" FILE_NAME ": truncated (%zu octets); stop what uses it and remove it",
-		        path, segment->size);
-	result = check_header(segment, &header, path, complaint);
-	if (result < 0)
-		return result;
-	segment->base =
-	        mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->file, 0);
+	// Without O_NONBLOCK a FIFO of that name would hold us up.
+	segment->file = openat(
+	        segment->directory, SHM_SEGMENT_NAME, mode | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (segment->file < 0 && errno == ENOENT)
+		return -ENOENT;
+	if (segment->file < 0 && errno == EACCES)
+		return shm_complain(complaint, -EACCES,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": this process (user %u) may not open it; run as the "
+		        "layer's user or group",
+		        path, (unsigned)geteuid());
+	if (segment->file < 0 && errno != ELOOP && errno != ENXIO && errno != EISDIR)
+		return shm_complain(complaint, -errno,
+		        "%s/" SHM_SEGMENT_NAME ": cannot open it: %s; set FOREBAY_DIR to a "
+		        "directory on a tmpfs",
+		        path, strerror(errno));
+	if (segment->file < 0 || fstat(segment->file, stat) < 0 || !S_ISREG(stat->st_mode))
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": not a regular file but something else under its name; `rm -r %s`",
+		        path, path);
+	segment->size = (size_t)stat->st_size;
+	got = pread(segment->file, &header, sizeof header, 0);
+	if (got < 0)
+		return shm_complain(complaint, -errno,
+		        "%s/" SHM_SEGMENT_NAME ": cannot read it: %s; `rm -r %s`", path,
+		        strerror(errno), path);
+	if (got != sizeof header)
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": truncated (%zu octets); stop what uses it, then `rm -r %s`",
+		        path, segment->size, path);
+	return check_header(segment, &header, path, complaint);
+}
+
+static int map_file(struct shm_segment *segment, int protection, const char *path,
+        const struct shm_complaint *complaint)
+{
+	segment->base = mmap(NULL, segment->size, protection, MAP_SHARED, segment->file, 0);
 	if (segment->base == MAP_FAILED) {
 		segment->base = NULL;
-		return complain(complaint, -errno, "%s/" FILE_NAME ": cannot map it: %s", path,
-		        strerror(errno));
+		return shm_complain(complaint, -errno,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": cannot map it: %s; is there a limit of address space?",
+		        path, strerror(errno));
 	}
-	// Later first touches would cost a page fault each; where the kernel can't, they do.
-	(void)madvise(segment->base, segment->size, MADV_POPULATE_WRITE);
 	(void)madvise(segment->base, segment->size, MADV_DONTDUMP);
 	lay_out(segment, &segment->geometry);
 	return 0;
 }
 
-int shm_segment_open(struct shm_segment *segment, const char *path,
-        const struct shm_geometry *geometry, const char *patterns, int64_t gid, char *error,
-        size_t size)
+static void close_file(struct shm_segment *segment)
 {
-	struct complaint complaint = {error, size};
+	if (segment->base)
+		munmap(segment->base, segment->size);
+	if (segment->file >= 0)
+		close(segment->file);
+	segment->base = NULL;
+	segment->file = -1;
+}
+
+// Attaches to the file that is there. -ENOENT without a complaint if there is none.
+static int find_file(
+        struct shm_segment *segment, const char *path, const struct shm_complaint *complaint)
+{
+	struct stat stat;
+	int result = open_file(segment, O_RDWR, path, &stat, complaint);
+
+	if (result == 0 && stat.st_nlink == 0)
+		result = -ENOENT; // removed since we opened it
+	if (result == 0)
+		result = judge_file(segment, &stat, path, complaint);
+	if (result == 0)
+		result = map_file(segment, PROT_READ | PROT_WRITE, path, complaint);
+	if (result == -ENOENT)
+		close_file(segment);
+	// Later first touches would cost a page fault each; where the kernel can't, they do.
+	if (result == 0)
+		(void)madvise(segment->base, segment->size, MADV_POPULATE_WRITE);
+	return result;
+}
+
+// Takes the segment's name away if nobody alive is attached, and nobody can be from then on. Who has just
+// opened it finds out when it joins (shm_process_join()).
+static bool retire(struct shm_segment *segment)
+{
+	int lock = shm_process_lock_all(segment);
+
+	if (lock < 0)
+		return false;
+	// All locks are ours, so nobody else is here: the name, if there is one, is this file's.
+	if (!shm_segment_is_gone(segment))
+		(void)unlinkat(segment->directory, SHM_SEGMENT_NAME, 0);
+	close(lock);
+	return true;
+}
+
+bool shm_segment_differs(const struct shm_segment *segment, const struct shm_terms *terms)
+{
+	struct stat stat;
+
+	if (memcmp(&segment->geometry, terms->geometry, sizeof segment->geometry) != 0 ||
+	        strcmp(segment->patterns, terms->patterns) != 0 ||
+	        fstat(segment->directory, &stat) < 0)
+		return true;
+	if (terms->group == -1)
+		return (stat.st_mode & 0020) != 0;
+	return (stat.st_mode & 0020) == 0 || stat.st_gid != (gid_t)terms->group;
+}
+
+bool shm_segment_is_gone(const struct shm_segment *segment)
+{
+	struct stat stat;
+
+	return fstat(segment->file, &stat) == 0 && stat.st_nlink == 0;
+}
+
+static int find_or_make(struct shm_segment *segment, const char *path,
+        const struct shm_terms *terms, const struct shm_complaint *complaint)
+{
+	int result = -ENOENT;
+
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+		result = find_file(segment, path, complaint);
+		if (result == -ENOENT && terms->geometry) {
+			result = make_file(segment, path, terms, complaint);
+			if (result == 0)
+				continue;
+		}
+		if (result != 0 || !terms->replace || !shm_segment_differs(segment, terms) ||
+		        segment->origin != SHM_FOUND || !retire(segment))
+			return result;
+		close_file(segment);
+		segment->origin = SHM_REPLACED;
+	}
+	return shm_complain(
+	        complaint, -EAGAIN, "%s: it is removed again and again; try later", path);
+}
+
+int shm_segment_open(struct shm_segment *segment, const char *path, const struct shm_terms *terms,
+        char *error, size_t size)
+{
+	const struct shm_complaint complaint = {error, size};
 	int result;
 
 	*segment = (struct shm_segment){.directory = -1, .file = -1};
-	segment->directory = open_directory(path, geometry != NULL, gid, &complaint);
-	if (segment->directory < 0)
-		return segment->directory;
-	result = map_file(segment, path, &complaint);
-	if (result == -ENOENT && geometry) {
-		result = make_file(segment, path, geometry, patterns, gid, &complaint);
-		if (result == 0)
-			result = map_file(segment, path, &complaint);
-	}
+	result = shm_directory_open(path, terms->geometry != NULL, terms->owner, &complaint);
+	if (result < 0)
+		return result;
+	segment->directory = result;
+	result = shm_directory_hand_over(segment->directory, terms->owner);
+	if (result < 0)
+		shm_complain(&complaint, result,
+		        "%s: cannot give it to user %lld: %s; only root can", path,
+		        (long long)terms->owner, strerror(-result));
+	else
+		result = find_or_make(segment, path, terms, &complaint);
 	if (result == -ENOENT)
-		complain(&complaint, result, "%s: no such layer; start `forebay serve`", path);
+		shm_complain(&complaint, result, "%s: no such layer; start `forebay serve`", path);
 	if (result < 0)
 		shm_segment_fini(segment);
 	return result;
+}
+
+int shm_segment_inspect(struct shm_segment *segment, const char *path, char *error, size_t size)
+{
+	const struct shm_complaint complaint = {error, size};
+	struct stat stat;
+	int result;
+
+	error[0] = '\0';
+	*segment = (struct shm_segment){.directory = -1, .file = -1};
+	segment->directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (segment->directory < 0) // which says why
+		segment->directory = shm_directory_open(path, false, -1, &complaint);
+	if (segment->directory < 0)
+		return segment->directory;
+	result = open_file(segment, O_RDONLY, path, &stat, &complaint);
+	if (result == -ENOENT)
+		shm_complain(&complaint, result, "%s: there is no segment in it", path);
+	if (result == 0)
+		result = map_file(segment, PROT_READ, path, &complaint);
+	if (result < 0) {
+		shm_segment_fini(segment);
+		return result;
+	}
+	result = shm_directory_open(path, false, -1, &complaint);
+	if (result >= 0) {
+		close(result);
+		(void)judge_file(segment, &stat, path, &complaint);
+	}
+	return 0;
 }
 
 void shm_segment_fini(struct shm_segment *segment)
 {
 	if (!segment->base && segment->file <= 0 && segment->directory <= 0)
 		return;
-	if (segment->base)
-		munmap(segment->base, segment->size);
-	if (segment->file >= 0)
-		close(segment->file);
+	close_file(segment);
 	if (segment->directory >= 0)
 		close(segment->directory);
 	*segment = (struct shm_segment){.directory = -1, .file = -1};
@@ -427,16 +560,18 @@ void shm_segment_fini(struct shm_segment *segment)
 int shm_segment_remove(const char *path)
 {
 	int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	char name[32];
+	char name[SHM_FILE_NAME_SIZE];
 	int error = 0;
 
 	if (directory < 0)
 		return -errno;
-	if (unlinkat(directory, FILE_NAME, 0) < 0 && errno != ENOENT)
+	if (unlinkat(directory, SHM_SEGMENT_NAME, 0) < 0 && errno != ENOENT)
 		error = errno;
 	for (unsigned slot = 0; slot < SHM_PROCESSES; slot++) {
-		snprintf(name, sizeof name, "bell.%u", slot);
-		unlinkat(directory, name, 0);
+		for (int leftover = 0; leftover <= 1; leftover++) {
+			shm_directory_fifo_name(slot, leftover, name);
+			unlinkat(directory, name, 0);
+		}
 	}
 	close(directory);
 	if (!error && rmdir(path) < 0)

@@ -10,10 +10,13 @@
 // offsets for itself and compares the total with the file's size; after that nothing in the header
 // is read again, so a scribbled header can't move anything.
 //
+// The header's first page also has the words that housekeeping is shared out by (reaper.h): hints.
+//
 // The file appears under its name only when it is complete (made nameless, then linked), so there
 // is no half-made segment to wait for or to clean up, whenever its maker dies.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +43,30 @@ struct shm_geometry {
 	uint32_t spare;
 };
 
+// When housekeeping was last begun, and where it stopped. Written by whoever does a round.
+struct shm_housekeeping_mem {
+	shm_atomic64 begun;  // ms, CLOCK_MONOTONIC
+	shm_atomic32 cursor; // the channel that the next round begins with
+	uint32_t spare;
+};
+
+// How a segment came to be attached to.
+enum shm_origin {
+	SHM_FOUND = 0,
+	SHM_MADE = 1,
+	SHM_REPLACED =
+	        2, // nobody alive was attached to the one that was there, made in other terms
+};
+
+// What who attaches wants. Geometry, patterns and group are those of a segment that is made.
+struct shm_terms {
+	const struct shm_geometry *geometry; // NULL: don't make one
+	const char *patterns;
+	int64_t group; // gid that may attach too (directory 0770), or -1
+	int64_t owner; // uid that it must belong to, or -1: see shm_directory_open()
+	bool replace;  // one that was made in other terms, if nobody alive is attached to it
+};
+
 // The attached segment: a private view. All pointers lie in the mapping.
 struct shm_segment {
 	void *base;
@@ -48,9 +75,11 @@ struct shm_segment {
 	int file;      // descriptor of the segment, whose bytes past the end are the liveness locks
 	struct shm_geometry geometry;
 	uint64_t identity; // random, chosen when the segment was made
+	enum shm_origin origin;
 	char patterns[SHM_PATTERNS_SIZE];
 
 	struct shm_header *header;
+	struct shm_housekeeping_mem *housekeeping;
 	struct shm_process_mem *processes;
 	shm_atomic64 *zones; // of all classes, in the order of the classes
 	shm_atomic64 *buckets;
@@ -63,17 +92,26 @@ struct shm_segment {
 	char *blocks[SHM_CLASSES];
 };
 
-// Attaches to the segment in the directory PATH; if there is none and GEOMETRY is given, makes
-// directory (mode 0700, or 0770 and group GID if GID isn't -1) and segment first, with PATTERNS.
+// Attaches to the segment in the directory PATH, making directory and segment first if TERMS have it so.
 // Returns 0 or a negative errno, then with a sentence in ERROR (SIZE octets): file, reason, remedy.
-int shm_segment_open(struct shm_segment *segment, const char *path,
-        const struct shm_geometry *geometry, const char *patterns, int64_t gid, char *error,
-        size_t size);
+int shm_segment_open(struct shm_segment *segment, const char *path, const struct shm_terms *terms,
+        char *error, size_t size);
+
+// Maps the segment in PATH for reading only, to be looked at without being attached to: whoever is attached
+// isn't disturbed. Errors as shm_segment_open(). What would only keep a process from attaching (owners,
+// modes, further names of the file) is no error: it is told in ERROR all the same.
+int shm_segment_inspect(struct shm_segment *segment, const char *path, char *error, size_t size);
+
+// True if the segment was made in other terms: geometry, patterns, or group.
+bool shm_segment_differs(const struct shm_segment *segment, const struct shm_terms *terms);
+
+// True if the file has no name any more: removed or replaced.
+bool shm_segment_is_gone(const struct shm_segment *segment);
 
 // Unmaps and closes. Accepts a zeroed segment and a second call.
 void shm_segment_fini(struct shm_segment *segment);
 
-// Removes the files of the segment in PATH. Returns 0 or a negative errno.
+// Removes the files of the segment in PATH, and the directory. Returns 0 or a negative errno.
 int shm_segment_remove(const char *path);
 
 // Chooses the counts for a segment of about SIZE octets with CHANNELS named channels and ENDPOINTS

@@ -4,14 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "shm/link.h"
+
 #define SWEEP_LEAST  2048u // channels that one search for room may look at anyhow
 #define SWEEP_PER_MS 128u  // and how many more with each millisecond that has gone by
-
-// A link word; see table.h.
-#define LINK_MARK             1ull
-#define LINK_GENERATION(LINK) ((uint32_t)((LINK) >> 32))
-#define LINK_TARGET(LINK)     ((uint32_t)(LINK) >> 11)
-#define LINK_TAG(LINK)        ((uint32_t)(LINK) >> 1 & 0x3ff)
 
 // Where a walk stands: the word it came through, that word's value, and the generation of the channel
 // that the word belongs to (0 for a bucket).
@@ -35,7 +31,7 @@ static uint32_t step_limit(const struct shm_table *table)
 }
 
 // FNV-1a: names are short, and whoever can attach need not flood a bucket to do harm.
-static uint32_t hash_of(const char *name)
+uint32_t shm_table_hash(const char *name)
 {
 	uint32_t hash = 2166136261u;
 
@@ -80,25 +76,6 @@ void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM
 		memcpy(name + i * 8, &word, 8);
 	}
 	name[SHM_NAME_SIZE - 1] = '\0';
-}
-
-static uint64_t link_to(uint32_t index, uint32_t generation, uint32_t own_generation)
-{
-	return (uint64_t)generation << 32 | (uint64_t)(index + 1) << 11 |
-	       (uint64_t)(own_generation & 0x3ff) << 1;
-}
-
-static uint64_t link_to_none(uint32_t own_generation)
-{
-	return (uint64_t)own_generation << 32 | (uint64_t)(own_generation & 0x3ff) << 1;
-}
-
-// The target of LINK, as a link of the channel (or bucket) with OWN_GENERATION.
-static uint64_t link_as(uint64_t link, uint32_t own_generation)
-{
-	if (LINK_TARGET(link) == 0)
-		return link_to_none(own_generation);
-	return link_to(LINK_TARGET(link) - 1, LINK_GENERATION(link), own_generation);
 }
 
 static struct shm_channel_mem *channel_at(const struct shm_table *table, uint32_t index)
@@ -201,7 +178,7 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
 
 enum shm_result shm_table_find(struct shm_table *table, const char *name, struct shm_ring *ring)
 {
-	uint32_t hash = hash_of(name), index, generation, left = step_limit(table);
+	uint32_t hash = shm_table_hash(name), index, generation, left = step_limit(table);
 	uint64_t head;
 
 	while (left > 0) {
@@ -333,7 +310,7 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 	store_relaxed(&channel->senders, 0);
 	store_relaxed(&channel->full, 0);
 	store_relaxed(&channel->maker, maker);
-	store_relaxed(&channel->hash, hash_of(name));
+	store_relaxed(&channel->hash, shm_table_hash(name));
 	write_name(channel, name);
 	store_relaxed(&channel->ring.capacity, capacity);
 	shm_table_ring(table, *index, &ring);
@@ -345,7 +322,7 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
         uint64_t maker, struct shm_ring *ring)
 {
-	uint32_t hash = hash_of(name), index, generation, mine = 0, left = step_limit(table);
+	uint32_t hash = shm_table_hash(name), index, generation, mine = 0, left = step_limit(table);
 	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
 	enum shm_result result = SHM_FULL;
 	bool prepared = false;
@@ -527,6 +504,46 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 		finish(table, &ring);
 	else
 		store_release(&channel->owner, SHM_CHANNEL_LIVE);
+}
+
+// As a birth: HELD by us and not in the table, then in the table and HELD, then LIVE. If we die on the way, the
+// reaper ends it or makes it LIVE.
+bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generation)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[index];
+	uint64_t owner = SHM_CHANNEL_LIVE, head, dropped = 0;
+	uint32_t found_index, found_generation, left = step_limit(table);
+	struct shm_ring ring;
+	char name[SHM_NAME_SIZE];
+	bool done = false;
+
+	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
+		return false;
+	shm_table_name(table, index, name);
+	fill_ring(table, index, generation, &ring);
+	while (left > 0 && !done) {
+		const uint32_t hash = shm_table_hash(name);
+		int found = walk(table, name, hash, &left, &found_index, &found_generation, &head);
+
+		// It is another's by now, or it was put in already.
+		if (load_acquire(&channel->ring.generation) != generation ||
+		        (found == 1 && found_index == index))
+			break;
+		if (found == 1) {
+			if (seal(table, &ring, true, &dropped) != SHM_OK)
+				break;
+			finish(table, &ring);
+			return true;
+		}
+		if (found < 0)
+			continue;
+		store_relaxed(&channel->hash, hash);
+		store_release(&channel->link, link_as(head, generation));
+		done = cas_acq_rel(&table->segment->buckets[hash & table->segment->bucket_mask],
+		        &head, link_to(index, generation, 0));
+	}
+	store_release(&channel->owner, SHM_CHANNEL_LIVE);
+	return done;
 }
 
 bool shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)

@@ -103,6 +103,12 @@ void shm_table_unlink(struct shm_table *table, struct shm_ring *ring);
 // and the inbox they had made. For the reaper.
 void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped);
 
+// Puts a live channel that is in no list back into its own, with all that waits and listens; ends it if another
+// has its name by now. For who mends a damaged table. False if it wasn't live, or was put in by itself.
+bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generation);
+
+uint32_t shm_table_hash(const char *name);
+
 // Copies the name of channel INDEX, as it is at this moment, NUL-terminated whatever is there.
 void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM_NAME_SIZE]);
 

@@ -40,7 +40,8 @@ class Options(ctypes.Structure):
                 ("reply_channels", ctypes.c_uint32), ("capacity", ctypes.c_uint32),
                 ("expiry", ctypes.c_uint32), ("capacities", ctypes.c_char_p),
                 ("group", ctypes.c_char_p), ("role", ctypes.c_char_p),
-                ("must_exist", ctypes.c_bool)]
+                ("must_exist", ctypes.c_bool), ("replace", ctypes.c_bool),
+                ("user", ctypes.c_char_p)]
 
 
 def _load():

@@ -57,14 +57,22 @@ __attribute__((unused)) static void join(struct attachment *attachment)
 	        &attachment->table, &attachment->segment, &attachment->self, &attachment->pool);
 }
 
+// Terms to make a segment in; GEOMETRY NULL: or only to find one.
+__attribute__((unused)) static struct shm_terms support_terms(const struct shm_geometry *geometry)
+{
+	return (struct shm_terms){
+	        .geometry = geometry, .patterns = "*=100", .group = -1, .owner = -1};
+}
+
 // Attaches, making the segment first if need be. Ends the test program if that fails.
 __attribute__((unused)) static void attach(struct attachment *attachment)
 {
 	struct shm_geometry geometry = support_geometry();
+	struct shm_terms terms = support_terms(&geometry);
 	char error[512] = "";
 
-	if (shm_segment_open(&attachment->segment, support_directory(), &geometry, "*=100", -1,
-	            error, sizeof error) < 0) {
+	if (shm_segment_open(
+	            &attachment->segment, support_directory(), &terms, error, sizeof error) < 0) {
 		printf("Bail out! cannot attach: %s\n", error);
 		exit(EXIT_FAILURE);
 	}

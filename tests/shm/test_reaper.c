@@ -270,3 +270,82 @@ TEST(an_incarnation_that_was_scribbled_over_makes_no_process_nobody)
 	detach(&a);
 	discard();
 }
+
+// Sends a message at SENT_AT (ms).
+static void send_at(struct attachment *a, struct shm_ring *ring, int64_t sent_at)
+{
+	struct shm_buffer buffer;
+	struct shm_block_mem *block;
+
+	EXPECT(shm_pool_alloc(&a->pool, 8, &buffer));
+	block = shm_pool_block(&a->pool, buffer.handle);
+	store_relaxed(&block->sent_at, (uint64_t)sent_at);
+	EXPECT_INT(shm_ring_push(ring, &a->pool, buffer.handle, block), SHM_OK);
+}
+
+TEST(one_of_all_processes_keeps_the_house_in_a_period)
+{
+	struct attachment a, b;
+	struct shm_reaped reaped = {0};
+	struct shm_ring ring;
+
+	attach(&a);
+	attach(&b);
+	EXPECT_INT(shm_table_make(&a.table, "x", 10, 0, &ring), SHM_OK);
+	run_and_kill(take_zones);
+	send_at(&a, &ring, 1000);
+	EXPECT(shm_reaper_round(&a.table, 100000, 1000, 50000, &reaped));
+	EXPECT_INT(reaped.expired, 1);
+	EXPECT_INT(reaped.processes, 1);
+	send_at(&a, &ring, 1000);
+	run_and_kill(take_zones);
+	EXPECT(!shm_reaper_round(&b.table, 100999, 1000, 50000, &reaped));
+	EXPECT(!shm_reaper_round(&a.table, 100000, 1000, 50000, &reaped));
+	EXPECT_INT(reaped.expired, 1);
+	EXPECT_INT(reaped.processes, 1);
+	// Also if the one who had begun it died then and there.
+	EXPECT(shm_reaper_round(&b.table, 101000, 1000, 50000, &reaped));
+	EXPECT_INT(reaped.expired, 2);
+	EXPECT_INT(reaped.processes, 2);
+	// A time to come, be it of a machine that was started anew or scribbled, isn't waited for.
+	store_relaxed(&a.segment.housekeeping->begun, UINT64_MAX / 4);
+	store_relaxed(&a.segment.housekeeping->cursor, UINT32_MAX);
+	EXPECT(shm_reaper_round(&a.table, 101500, 1000, 50000, &reaped));
+	detach(&a);
+	detach(&b);
+	discard();
+}
+
+TEST(every_channel_of_many_has_its_turn_and_a_round_is_bounded)
+{
+	enum { CHANNELS = SHM_ROUND_LEAST * SHM_TURNS * 2, BUSY = 500 };
+	struct shm_geometry geometry = support_geometry();
+	struct shm_terms terms = support_terms(&geometry);
+	struct shm_reaped reaped = {0};
+	struct attachment a;
+	struct shm_ring ring;
+	char name[32], error[512] = "";
+	uint64_t before = 0;
+
+	geometry.narrow = CHANNELS;
+	geometry.blocks[0] = 1024;
+	EXPECT_INT(
+	        shm_segment_open(&a.segment, support_directory(), &terms, error, sizeof error), 0);
+	join(&a);
+	// Far apart, so that they are in all parts.
+	for (int i = 0; i < BUSY; i++) {
+		a.table.hand[0].free = (uint32_t)(CHANNELS / BUSY * i);
+		snprintf(name, sizeof name, "channel %d", i);
+		EXPECT_INT(shm_table_make(&a.table, name, 10, 0, &ring), SHM_OK);
+		send_at(&a, &ring, 1000);
+		EXPECT(!test_failed());
+	}
+	for (int round = 0; round < SHM_TURNS; round++) {
+		EXPECT(shm_reaper_round(&a.table, 100000 + round * 1000, 1000, 50000, &reaped));
+		EXPECT(reaped.expired - before <= BUSY / SHM_TURNS + 1);
+		before = reaped.expired;
+	}
+	EXPECT_INT(reaped.expired, BUSY);
+	detach(&a);
+	discard();
+}

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""A server that was killed, and the next one, which takes its layer and its consumers over."""
+
+import json
+import os
+import re
+import signal
+
+from conftest import is_alive, process_state, wait_until
+from forebay_client import Outcome
+
+
+def restart(server, *options):
+    """Starts the server once more, with OPTIONS added, and with a new log."""
+    server.process.wait()
+    server.log_path.write_text("")
+    server.options += [str(option) for option in options]
+    server.start()
+
+
+def kill_all(server):
+    """As a machine that is out of memory does: nobody gets to clean up."""
+    workers = server.workers
+    server.signal(signal.SIGSTOP)  # it must not replace them
+    wait_until(lambda: process_state(server.pid) == "T", "the stop")
+    for pid in [*workers, server.pid]:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_alive, workers)), "the workers' end")
+
+
+def exchange(server, layer, content):
+    with server.client() as client:
+        client.get("/" + content)
+        message = layer.receive()
+        assert message["path"] == "/" + content
+        assert layer.send(message["reply_channel"], {"status": 200}, content) == Outcome.OK
+        assert client.response().body == content.encode()
+
+
+def used_blocks(server):
+    stat = json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)
+    return sum(blocks["used"] for blocks in stat["blocks"])
+
+
+def test_consumer_goes_on_with_the_next_server(serve):
+    server = serve(workers=2)
+    layer = server.layer("http.request")
+    exchange(server, layer, "before")
+    client = server.client()
+    client.get("/in-flight")
+    in_flight = layer.receive()
+    waiting = server.client()
+    waiting.get("/waiting")
+    server.wait_for(lambda: used_blocks(server) > 0, "the message")
+    kill_all(server)
+    client.close()
+    waiting.close()
+    restart(server)
+    server.wait_for_log("layer test was there and is used as it is")
+    assert not re.search(" (warning|error) ", server.log), server.log
+    # What waited is still the consumer's; its client is gone, and so is that of what it had received.
+    message = layer.receive()
+    assert message["path"] == "/waiting"
+    for late in (message, in_flight):
+        assert layer.send(late["reply_channel"], {"status": 200}, timeout=0) == Outcome.GONE
+    exchange(server, layer, "after")
+    server.wait_for(lambda: used_blocks(server) == 0, "all memory back")
+
+
+def test_two_kills_in_a_row(serve):
+    server = serve()
+    layer = server.layer("http.request")
+    for content in ("one", "two", "three"):
+        exchange(server, layer, content)
+        kill_all(server)
+        restart(server)
+    exchange(server, layer, "four")
+
+
+def test_workers_of_a_killed_master_finish_and_end(serve):
+    server = serve(workers=2)
+    layer = server.layer("http.request")
+    old = server.workers
+    client = server.client()
+    client.get("/slow")
+    slow = layer.receive()
+    os.kill(server.pid, signal.SIGKILL)
+    restart(server)
+    # New requests are the new server's only; the old one's last is answered, then it is gone.
+    for number in range(5):
+        exchange(server, layer, str(number))
+    assert layer.send(slow["reply_channel"], {"status": 200}, "finished") == Outcome.OK
+    response = client.response()
+    assert response.body == b"finished" and response.closes
+    assert client.is_ended()
+    wait_until(lambda: not any(map(is_alive, old)), "the old workers' end")
+    exchange(server, layer, "after")
+
+
+def test_other_options_while_a_consumer_is_attached(serve):
+    server = serve()
+    layer = server.layer("http.request")
+    kill_all(server)
+    restart(server, "--layer-channels", 99, "--expiry", 7)
+    (line,) = [line for line in server.log.splitlines() if " warning " in line]
+    for text in ("layer test stays as it was made", "channels, not 99", "expiry 60 s, not 7",
+                 "forebay stat"):
+        assert text in line, line
+    exchange(server, layer, "still")
+
+
+def test_other_options_while_nobody_is_attached(serve):
+    server = serve()
+    server.forebay("send", "--layer", "test", "jobs", "{}")
+    kill_all(server)
+    restart(server, "--layer-size", "20M", "--capacity", "jobs=7")
+    server.wait_for_log("layer test is made anew")
+    stat = json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)
+    assert 18 << 20 < stat["size"] < 21 << 20
+    exchange(server, server.layer("http.request"), "new")
+
+
+def test_same_options_keep_what_waits(serve):
+    server = serve()
+    server.forebay("send", "--layer", "test", "jobs", '{"a":1}')
+    kill_all(server)
+    restart(server)
+    assert server.forebay("receive", "--layer", "test", "jobs").stdout == b'{"a":1}\n'
