@@ -9,7 +9,11 @@
 #define EXTENT  (65536 - (uint32_t)sizeof(struct shm_block_mem))
 #define LARGEST (SHM_CLASSES - 1)
 
-#define VAIN_SEARCH 16384 // blocks that are looked at when the search before found none
+enum {
+	NEAR_ZONES = 2,      // that are looked at before another one is taken
+	VAIN_SEARCH = 16384, // blocks that are looked at when the search before found none
+	SEARCH_SHARE = 16,   // blocks of a search in vain that an allocation after it stands for
+};
 
 enum {
 	PREFETCH_BLOCKS = 5, // ahead
@@ -119,46 +123,68 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 	return NULL;
 }
 
-// Finds a FREE block in our zones of the class, taking more zones when there is none. Small blocks
-// are used in turn, which finds a free one at the first look while receivers keep up; of the
-// largest the first one is preferred, since it is the likeliest to be in the cache.
+// Finds a FREE block of the class. Small blocks are used in turn, which finds a free one at the first look
+// while receivers keep up; of the largest the first one is preferred, since it is the likeliest to be in
+// the cache. Rather than to look far among messages that wait for long, another zone is taken.
 static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *handle)
 {
 	struct shm_pool_class *class = &pool->class[i];
-	uint32_t ours = class->owned * shm_class_zone(i);
+	uint32_t near = NEAR_ZONES * shm_class_zone(i), far = class->owned * shm_class_zone(i);
 	struct shm_block_mem *block;
 
 	if (i == LARGEST && !class->vain)
 		class->at_zone = class->at_block = 0;
-	block = search(pool, i, class->vain && ours > VAIN_SEARCH ? VAIN_SEARCH : ours, handle);
+	near = near < far ? near : far;
+	far -= near;
+	block = search(pool, i, near, handle);
 	// What has been looked at isn't looked at again: a search of full memory is one pass.
 	while (!block && claim_zone(pool, i))
 		block = search(pool, i, shm_class_zone(i), handle);
+	if (!block)
+		block = search(
+		        pool, i, class->vain && far > VAIN_SEARCH ? VAIN_SEARCH : far, handle);
 	class->vain = !block;
+	// A search in vain is paid for by the next so many allocations, which use a larger size at once.
+	class->skip = block ? 0 : class->owned * shm_class_zone(i) / SEARCH_SHARE;
 	return block;
 }
 
-// One block for the whole message, of the smallest class that fits and has one.
-static bool alloc_single(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer)
+// A block of the smallest class that fits and has one. Classes that had none lately come last.
+static struct shm_block_mem *take_fitting(struct shm_pool *pool, uint32_t length, uint32_t *handle)
 {
-	for (int i = 0; i < SHM_CLASSES; i++) {
-		struct shm_block_mem *block;
+	struct shm_block_mem *block = NULL;
+	bool skipped[SHM_CLASSES] = {false};
 
+	for (int i = 0; i < SHM_CLASSES && !block; i++) {
 		if (length > shm_class_size(i) - sizeof *block)
 			continue;
-		block = take_block(pool, i, &buffer->handle);
-		if (!block)
-			continue;
-		store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
-		block->length = length;
-		block->parts = 0;
-		buffer->length = length;
-		buffer->count = 1;
-		buffer->span[0].data = block->data;
-		buffer->span[0].length = length;
-		return true;
+		skipped[i] = pool->class[i].skip > 0;
+		if (skipped[i])
+			pool->class[i].skip--;
+		else
+			block = take_block(pool, i, handle);
 	}
-	return false;
+	for (int i = 0; i < SHM_CLASSES && !block; i++)
+		if (skipped[i])
+			block = take_block(pool, i, handle);
+	return block;
+}
+
+// One block for the whole message.
+static bool alloc_single(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer)
+{
+	struct shm_block_mem *block = take_fitting(pool, length, &buffer->handle);
+
+	if (!block)
+		return false;
+	store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
+	block->length = length;
+	block->parts = 0;
+	buffer->length = length;
+	buffer->count = 1;
+	buffer->span[0].data = block->data;
+	buffer->span[0].length = length;
+	return true;
 }
 
 // A small head block that lists extents. The head is HELD before its first extent names it, and

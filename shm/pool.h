@@ -78,6 +78,7 @@ struct shm_pool {
 		uint32_t at_zone, at_block; // where the next search begins
 		uint32_t scan;              // where the next search for an unowned zone begins
 		bool vain;                  // the last search found nothing
+		uint32_t skip;              // allocations that don't search here, because of that
 	} class[SHM_CLASSES];
 };
 
