@@ -20,7 +20,7 @@ enum shm_result shm_endpoint_look(
 {
 	if (index >= segment->geometry.endpoints)
 		return SHM_CORRUPT;
-	return judge(&segment->endpoint[index], load_acquire(&segment->endpoint[index].state),
+	return judge(&segment->endpoint[index], load_seq_cst(&segment->endpoint[index].state),
 	        generation);
 }
 
@@ -28,7 +28,8 @@ enum shm_result shm_endpoint_take(
         struct shm_segment *segment, uint32_t index, uint64_t generation, uint32_t *sequence)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
-	uint64_t state = load_acquire(&endpoint->state);
+	// seq_cst: after shm_endpoint_wait(), an end whose closer missed our bit is seen here.
+	uint64_t state = load_seq_cst(&endpoint->state);
 	enum shm_result result;
 
 	do {
@@ -74,7 +75,8 @@ uint64_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_
 
 	// A loop only against senders that take a number at this moment; each try that fails is one sent.
 	while (SHM_ENDPOINT_GENERATION(state) == generation && generation % 2 == 1)
-		if (cas_acq_rel(
+		// seq_cst, then look for a waiter, as in shm_endpoint_grant().
+		if (cas_seq_cst(
 		            &endpoint->state, &state, STATE((generation + 1) & GENERATION_MASK, 0)))
 			break;
 	return load_seq_cst(&endpoint->waiters) ? exchange_seq_cst(&endpoint->waiters, 0) : 0;

@@ -305,8 +305,9 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 	if (!take_channel(table, wide, index))
 		return false;
 	channel = &table->segment->channel[*index];
+	// Release: who sets a bit on top of this sees the generation that goes with it.
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
-		store_relaxed(&channel->receivers[i], 0);
+		store_release(&channel->receivers[i], 0);
 	store_relaxed(&channel->senders, 0);
 	store_relaxed(&channel->full, 0);
 	store_relaxed(&channel->maker, maker);

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Changes to shm's sources, each of which a scenario must notice: file, and texts to replace, each of
+which must be there exactly once. Weakened orders need no entry here: see `model --survey`."""
+
+MUTANTS = {
+    "push_generation_once": ("ring.c", [
+        ("	uint64_t pos = load_acquire(&ring->mem->tail);\n"
+         "	enum shm_result result = SHM_CORRUPT;\n",
+         "	bool current = is_current(ring);\n"
+         "	uint64_t pos = load_acquire(&ring->mem->tail);\n"
+         "	enum shm_result result = SHM_CORRUPT;\n"),
+        ("		if (!is_current(ring)) {\n", "		if (!current) {\n"),
+    ]),
+    "push_no_generation": ("ring.c", [
+        ("		if (!is_current(ring)) {\n", "		if (false) {\n"),
+    ]),
+    "pop_no_generation": ("ring.c", [
+        ("		if (!is_current(ring))\n"
+         "			return SHM_CLOSED;\n"
+         "		if (ahead < 0) {\n",
+         "		if (ahead < 0) {\n"),
+        ("		if (SLOT_HANDLE(word) == mark_of(ring))\n"
+         "			return SHM_CLOSED;\n", ""),
+    ]),
+    "pop_head_before_claim": ("ring.c", [
+        ("		// The message as its sender wrote it; and",
+         "		store_release(&ring->mem->head, pos + 1);\n"
+         "		// The message as its sender wrote it; and"),
+    ]),
+    "push_tail_before_publish": ("ring.c", [
+        ("		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));\n",
+         "		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));\n"
+         "		store_release(&ring->mem->tail, pos + 1);\n"),
+    ]),
+    "push_own_after_publish": ("ring.c", [
+        ("		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));\n", ""),
+        ("			store_release(&ring->mem->tail, pos + 1);\n",
+         "			store_release(&block->own, SHM_OWN_SENT(ring->id, pos));\n"
+         "			store_release(&ring->mem->tail, pos + 1);\n"),
+    ]),
+    "seal_over_waiting": ("ring.c", [
+        ("			if (is_waiting(ring, pool, pos, word))\n"
+         "				return SHM_FULL;\n",
+         "			(void)pool;\n"),
+    ]),
+    "reap_published": ("reaper.c", [
+        ("SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&",
+         "SHM_OWN_STATE(own) == SHM_SENT &&"),
+    ]),
+    "reap_zone_given_back_first": ("reaper.c", [
+        ("	for (uint32_t i = 0; i < per_zone; i++)\n"
+         "		mend_block(table, first + i, reaped);\n"
+         "	store_release(word, 0);\n",
+         "	store_release(word, 0);\n"
+         "	for (uint32_t i = 0; i < per_zone; i++)\n"
+         "		mend_block(table, first + i, reaped);\n"),
+    ]),
+    "reap_no_zones": ("reaper.c", [
+        ("	release_zones(table, slot, reaped);\n", "	(void)release_zones;\n"),
+    ]),
+    "reap_no_held": ("reaper.c", [
+        ("	release_held(table, slot, reaped);\n", "	(void)release_held;\n"),
+    ]),
+    "reap_without_lock": ("process.c", [
+        ("	return fcntl(self->lock, F_OFD_SETLK, &lock) == 0;\n",
+         "	(void)fcntl(self->lock, F_OFD_SETLK, &lock);\n"
+         "	return true;\n"),
+    ]),
+    "reap_by_store": ("reaper.c", [
+        ("	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {\n"
+         "		shm_pool_free(table->pool, handle); // with",
+         "	        (store_release(&block->own, SHM_OWN_HELD(table->self->uid)), true)) {\n"
+         "		shm_pool_free(table->pool, handle); // with"),
+    ]),
+    "free_head_before_extents": ("pool.c", [
+        ("	uint32_t list[SHM_PARTS_MAX];\n"
+         "\n"
+         "	if (parts > 0 && parts <= SHM_PARTS_MAX) {\n",
+         "	uint32_t list[SHM_PARTS_MAX];\n"
+         "\n"
+         "	store_release(&head->own, SHM_FREE);\n"
+         "	if (parts > 0 && parts <= SHM_PARTS_MAX) {\n"),
+        ("	store_release(&head->own, SHM_FREE); // pairs with the acquire in take_block()\n", ""),
+    ]),
+    "free_extents_by_store": ("pool.c", [
+        ("				(void)cas_acq_rel(&part->own, &own, SHM_FREE);\n",
+         "				(void)own, store_release(&part->own, SHM_FREE);\n"),
+    ]),
+    "make_without_search": ("table.c", [
+        ("		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {\n",
+         "		head = load_acquire(bucket);\n"
+         "		store_release(\n"
+         "		        &table->segment->channel[mine].link, link_as(head, ring->generation));\n"
+         "		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {\n"),
+    ]),
+    "end_free_before_generation": ("table.c", [
+        ("	store_release(&channel->ring.generation, ring->generation + 1);\n"
+         "	store_release(&channel->owner, SHM_CHANNEL_FREE);\n",
+         "	store_release(&channel->owner, SHM_CHANNEL_FREE);\n"
+         "	store_release(&channel->ring.generation, ring->generation + 1);\n"),
+    ]),
+    "listen_no_generation": ("table.c", [
+        ("	if (load_acquire(&ring->mem->generation) == ring->generation)\n"
+         "		return true;\n"
+         "	// It has", "	return true;\n	// It has"),
+    ]),
+    "recover_never": ("table.c", [
+        ("	if (!held && !(made && owner == SHM_CHANNEL_LIVE))\n"
+         "		return;\n", "	if (held || !held)\n		return;\n"),
+    ]),
+    "endpoint_no_generation": ("endpoint.c", [
+        ("	if (SHM_ENDPOINT_GENERATION(state) != generation || generation % 2 == 0)\n",
+         "	if (generation % 2 == 0)\n"),
+    ]),
+    "endpoint_close_by_nobody": ("reaper.c", [
+        ("	release_endpoints(table, slot);\n	release_channels",
+         "	(void)release_endpoints;\n	release_channels"),
+    ]),
+    "nudge_only_sleepers": ("doorbell.c", [
+        ("	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);\n", ""),
+    ]),
+    "wake_without_syscall": ("doorbell.c", [
+        ("		return syscall(SYS_futex, sleeping, FUTEX_WAKE, 1, NULL, NULL, 0) > 0 &&\n"
+         "		       how == SHM_ASLEEP_FUTEX;\n",
+         "		return how == SHM_ASLEEP_FUTEX;\n"),
+    ]),
+    "drowse_nothing": ("doorbell.c", [
+        ("	(void)exchange_seq_cst(&bell->self->mem->sleeping, how);\n", "	(void)bell, (void)how;\n"),
+    ]),
+}
