@@ -299,3 +299,15 @@ int forebay_stream_close(struct forebay *layer, const char *name)
 	channel_nudge_slots(layer, waiting);
 	return 0;
 }
+int forebay_reply_announce(struct forebay *layer, const char *name, const char *channel,
+        struct forebay_message *message)
+{
+	(void)name;
+	return forebay_send(layer, channel, message, 0);
+}
+int forebay_reply_farewell(struct forebay *layer, const char *name, const char *channel,
+        struct forebay_message *message)
+{
+	(void)forebay_reply_close(layer, name);
+	return forebay_send(layer, channel, message, 0);
+}

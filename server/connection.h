@@ -44,6 +44,8 @@ struct connection_protocol {
 	void (*on_data)(struct connection *connection);    // octets were added to the input
 	void (*on_eof)(struct connection *connection);     // the client will send no more
 	void (*on_drained)(struct connection *connection); // all that was queued has been written
+	// A message has arrived on the connection's reply channel; takes it over.
+	void (*on_message)(struct connection *connection, struct forebay_message *message);
 	// The socket is closed: let go of all that belongs to this client. Called once.
 	void (*on_closed)(struct connection *connection);
 };
