@@ -490,7 +490,13 @@ static struct shm_reaped reap(struct forebay *layer)
 
 int forebay_reap(struct forebay *layer)
 {
-	return layer->stale ? -ESTALE : (int)reap(layer).processes;
+	int cleared;
+
+	if (layer->stale)
+		return -ESTALE;
+	cleared = (int)reap(layer).processes;
+	channel_wills_execute(layer);
+	return cleared;
 }
 
 int channel_count_refusal(struct forebay *layer, int result)

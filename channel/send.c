@@ -20,6 +20,8 @@ struct outgoing {
 	struct channel_cached *cached; // the cache's entry for a channel of that name
 	bool waits;                    // for room, here or in its event loop
 	bool refused;                  // counted in the channel's statistics: once for all tries
+	enum shm_will_state will;      // not NONE: it sets or executes that of ...
+	uint32_t endpoint;             // ... this one
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -288,6 +290,9 @@ static int send_ring(
 
 	if (!store(layer, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
+	if (outgoing->will)
+		shm_will_claim(&layer->segment, outgoing->endpoint, outgoing->will,
+		        layer->self.slot, buffer.handle);
 	// A channel that was idle may be ended under our feet, even more than once; it is made anew. One that
 	// is full is tried once more after we have said that we wait: room that came in between isn't missed.
 	for (int round = 0;
@@ -307,6 +312,8 @@ static int send_ring(
 			cached->name[0] = '\0';
 		}
 	}
+	if (outgoing->will)
+		shm_will_settle(&layer->segment, outgoing->endpoint, pushed == SHM_OK);
 	if (pushed == SHM_OK) {
 		wake_receiver(layer, &cached->ring);
 		return 0;
@@ -457,10 +464,9 @@ static int send_waiting(struct forebay *layer, const char *channel, enum channel
 	return result;
 }
 
-int forebay_send(
-        struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
+static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
+        int timeout, struct outgoing outgoing)
 {
-	struct outgoing outgoing;
 	enum channel_kind kind;
 	uint64_t id;
 	int result;
@@ -469,6 +475,8 @@ int forebay_send(
 		return -ESTALE;
 	outgoing.cached = &layer->cache[cache_index(channel)];
 	kind = kind_of(channel, outgoing.cached, &id);
+	if (outgoing.will && kind == CHANNEL_REPLY)
+		kind = CHANNEL_BAD;
 	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : prepare(message, &outgoing);
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
@@ -485,4 +493,17 @@ int forebay_send(
 		channel_housekeep(layer, layer->now, false);
 	layer->now = 0;
 	return result;
+}
+
+int forebay_send(
+        struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
+{
+	return send_as(layer, channel, message, timeout, (struct outgoing){0});
+}
+
+int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
+        uint32_t endpoint, enum shm_will_state state)
+{
+	return send_as(layer, channel, message, 0,
+	        (struct outgoing){.will = state, .endpoint = endpoint});
 }

@@ -16,7 +16,7 @@
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 #define PAGE           4096
 #define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 
@@ -126,6 +126,7 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 	REGION(slots, slots);
 	REGION(endpoint_zones, geometry->endpoints / SHM_ENDPOINT_ZONE);
 	REGION(endpoint, geometry->endpoints);
+	REGION(wills, geometry->endpoints);
 #undef REGION
 	for (int class = 0; class < SHM_CLASSES; class ++) {
 		uint64_t at =

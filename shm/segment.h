@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // segment.h - the one shared file of a layer: how it is made, found, checked, mapped and divided.
 //
-//   +--------+-----------+-------+---------+----------+-------+-----------+-----------+--------+
-//   | header | processes | zones | buckets | channels | slots | endpoint  | endpoints | blocks |
-//   | 4 KiB  | 256       | words | words   |          | words | zones     |           | 3 sizes|
-//   +--------+-----------+-------+---------+----------+-------+-----------+-----------+--------+
+//   +--------+-----------+-------+---------+----------+-------+-----------+-----------+-------+--------+
+//   | header | processes | zones | buckets | channels | slots | endpoint  | endpoints | wills | blocks |
+//   | 4 KiB  | 256       | words | words   |          | words | zones     |           | words | 3 sizes|
+//   +--------+-----------+-------+---------+----------+-------+-----------+-----------+-------+--------+
 //
 // The header's counts decide every offset. An attaching process copies the counts, computes the
 // offsets for itself and compares the total with the file's size; after that nothing in the header
@@ -89,6 +89,7 @@ struct shm_segment {
 	shm_atomic64 *slots;
 	shm_atomic64 *endpoint_zones;
 	struct shm_endpoint_mem *endpoint;
+	shm_atomic64 *wills; // of each endpoint
 	char *blocks[SHM_CLASSES];
 };
 
