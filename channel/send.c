@@ -504,6 +504,6 @@ int forebay_send(
 int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
         uint32_t endpoint, enum shm_will_state state)
 {
-	return send_as(layer, channel, message, 0,
-	        (struct outgoing){.will = state, .endpoint = endpoint});
+	return send_as(
+	        layer, channel, message, 0, (struct outgoing){.will = state, .endpoint = endpoint});
 }

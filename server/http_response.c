@@ -484,12 +484,13 @@ size_t http_response_error(int status, const struct http_response_request *reque
 		PUT(&out, "\r\n");
 	}
 	if (status == 426) // RFC 9110, 15.5.22, and RFC 6455, 4.4
-		PUT(&out, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-		          "Sec-WebSocket-Version: 13\r\n");
+		PUT(&out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		          "Connection: Upgrade, close\r\n");
 	PUT(&out, "Content-Length: ");
 	put_number(&out, strlen(reason) + 5); // "NNN " and the line end
 	PUT(&out, "\r\n");
-	put_connection(&out, request, request->keep_alive);
+	if (status != 426)
+		put_connection(&out, request, request->keep_alive);
 	PUT(&out, "\r\n");
 	if (!request->head) {
 		put_number(&out, (uint64_t)status);

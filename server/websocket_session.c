@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channel/name.h"
 #include "server/log.h"
 #include "server/websocket_farewell.h"
 
@@ -461,15 +462,20 @@ bool websocket_session_unblock(struct websocket_session *session)
 // From the consumer
 // ---------------------------------------------------------------------------------------------
 
-static int move_channel(struct websocket_session *session, const struct forebay_value *name)
+static const char *move_channel(struct websocket_session *session, const struct forebay_value *name)
 {
-	char *copy = strdup(name->string);
+	uint64_t id;
+	enum channel_kind kind = channel_name_kind(name->string, &id);
+	char *copy;
 
+	if (kind != CHANNEL_PLAIN && kind != CHANNEL_STREAM)
+		return "receive_channel is not a channel";
+	copy = strdup(name->string);
 	if (!copy)
-		return -ENOMEM;
+		return "out of memory";
 	free(session->receive_channel);
 	session->receive_channel = copy;
-	return 0;
+	return NULL;
 }
 
 void websocket_session_write(struct websocket_session *session, struct websocket_message *message,
@@ -501,8 +507,8 @@ static void on_message(struct connection *connection, struct forebay_message *sh
 	struct websocket_message message;
 	const char *wrong = websocket_message_read(shared, &message);
 
-	if (!wrong && message.receive_channel && move_channel(session, message.receive_channel) < 0)
-		wrong = "out of memory";
+	if (!wrong && message.receive_channel)
+		wrong = move_channel(session, message.receive_channel);
 	if (!wrong) {
 		websocket_session_write(session, &message, shared);
 		return;

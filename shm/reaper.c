@@ -152,7 +152,7 @@ static void settle_wills(struct shm_table *table, uint32_t slot)
 		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);
 		(void)cas_acq_rel(&segment->wills[index], &will,
 		        (SHM_WILL_STATE(will) == SHM_WILL_SETTING) == published ? SHM_WILL_SET
-		                                                              : SHM_WILL_NONE);
+		                                                                : SHM_WILL_NONE);
 	}
 }
 

@@ -55,8 +55,7 @@ static inline void shm_will_settle(struct shm_segment *segment, uint32_t index, 
 {
 	bool setting = shm_will_state(segment, index) == SHM_WILL_SETTING;
 
-	store_release(&segment->wills[index],
-	        setting == published ? SHM_WILL_SET : SHM_WILL_NONE);
+	store_release(&segment->wills[index], setting == published ? SHM_WILL_SET : SHM_WILL_NONE);
 }
 
 // Takes an orphaned zone of endpoints for UID: its number, or SHM_HANDLE_NONE. Lock-free. The

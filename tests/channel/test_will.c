@@ -204,8 +204,8 @@ static int compare(const void *a, const void *b)
 }
 
 // All names on CHANNEL, sorted. Returns how many.
-static size_t drain(struct forebay *layer, const char *channel, char names[][FOREBAY_NAME_SIZE],
-        size_t max)
+static size_t drain(
+        struct forebay *layer, const char *channel, char names[][FOREBAY_NAME_SIZE], size_t max)
 {
 	size_t count = 0;
 	const char *name;

@@ -52,18 +52,18 @@ TEST(a_foreign_a_truncated_and_another_versions_file_are_refused)
 {
 	struct attachment attachment;
 	char error[512] = "";
-	uint32_t version = 99;
+	uint32_t version = 99, right;
 	int file;
 
 	attach(&attachment);
 	detach(&attachment);
 	file = segment_file(O_RDWR);
 	EXPECT(file >= 0);
+	EXPECT(pread(file, &right, sizeof right, 8) == sizeof right);
 	EXPECT(pwrite(file, &version, sizeof version, 8) == sizeof version);
 	EXPECT_INT(open_again(error, sizeof error), -EPROTO);
 	EXPECT(strstr(error, "another version") != NULL);
-	version = 2;
-	EXPECT(pwrite(file, &version, sizeof version, 8) == sizeof version);
+	EXPECT(pwrite(file, &right, sizeof right, 8) == sizeof right);
 	EXPECT_INT(open_again(error, sizeof error), 0);
 	EXPECT(ftruncate(file, 100000) == 0);
 	EXPECT_INT(open_again(error, sizeof error), -EPROTO);
