@@ -47,7 +47,7 @@ install_packages()
 
 	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 		command -v meson >/dev/null && command -v ninja >/dev/null &&
-			pkg-config --exists libevent_core yajl libcrypto libwebsockets 2>/dev/null && return
+			pkg-config --exists libevent_core yajl libcrypto libwebsockets zlib 2>/dev/null && return
 		echo "This is no Debian system. Please install what these Debian packages contain:" >&2
 		printf '  %s\n' "$@" >&2
 		exit 1

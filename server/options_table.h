@@ -126,8 +126,10 @@ OPTION(ENUM, websocket_accept, "now", "now|wait", "WHEN", RELOAD,
 OPTION(ORIGINS, websocket_origin, NULL, NULL, "ORIGIN", RELOAD,
         "accept only pages of this origin, such as https://example.com, or `same` for that of the "
         "request's Host; others get 403; by default any is accepted")
+OPTION(BOOLEAN, websocket_deflate, "no", NULL, NULL, RELOAD,
+        "compress messages if the client can (permessage-deflate, without context takeover)")
 OPTION(SIZE, websocket_max_message, "1M", "125..1M", "SIZE", RELOAD,
-        "of a client's message, or 1009; as sent in websocket.receive it may have 1 MB at most")
+        "of a client's message, compressed and not, or 1009; as sent in websocket.receive it may have 1 MB at most")
 OPTION(DURATION, websocket_full_timeout, "10s", "0..24h", "TIME", RELOAD,
         "for websocket.receive to have room for a message; the client isn't read meanwhile, and "
         "then closed with 1013")

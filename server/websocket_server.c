@@ -32,6 +32,7 @@ void websocket_server_fini(struct websocket_server *server)
 {
 	websocket_farewell_leave(server);
 	lws_loop_fini(&server->loop);
+	websocket_deflate_fini(&server->deflate);
 	forebay_message_free(server->message);
 	server->message = NULL;
 }

@@ -9,6 +9,7 @@
 #include "server/lws_loop.h"
 #include "server/options.h"
 #include "server/timer.h"
+#include "server/websocket_deflate.h"
 
 struct websocket_session;
 struct websocket_farewell;
@@ -33,6 +34,7 @@ struct websocket_server {
 	struct forebay *layer;
 	struct timer_wheel *wheel;
 	struct lws_loop loop;
+	struct websocket_deflate deflate;
 	struct forebay_message *message;    // the one being built; used again and again
 	struct websocket_session *sessions; // all of them
 	struct websocket_session *blocked, **blocked_last; // whose client's message finds no room

@@ -17,6 +17,8 @@
 #define REPLIES_MAX  65536
 #define REPLY_WEIGHT 512
 
+#define COMPRESS_MIN 64 // octets of a message that are worth it
+
 #define MESSAGE_MIN 1024 // octets of the buffer for a message that comes in pieces
 
 static struct websocket_session *session_of(struct connection *connection)
@@ -294,6 +296,11 @@ static void on_payload(struct lws_seam *seam, const char *data, size_t length)
 	        session->connection.closed || length > session->awaited)
 		return;
 	session->awaited -= length;
+	if (gate->compressed) {
+		if (keep(session, data, length) < 0)
+			note_failure(session, WEBSOCKET_INTERNAL_ERROR, "out of memory");
+		return;
+	}
 	if (!gate->binary && !channel_utf8_feed(&session->utf8, data, length)) {
 		note_failure(session, WEBSOCKET_BAD_DATA, "text isn't UTF-8");
 		return;
@@ -342,6 +349,27 @@ static bool take(struct websocket_session *session, const char *data, size_t len
 	return !session->failure;
 }
 
+// A compressed message is all there.
+static void deliver_expanded(struct websocket_session *session)
+{
+	struct websocket_server *server = session->server;
+	size_t length;
+	const char *data;
+	int result = websocket_deflate_expand(&server->deflate,
+	        session->message ? session->message : "", session->message_length,
+	        server->options->websocket_max_message, &data, &length);
+
+	drop_message(session);
+	if (result)
+		note_failure(session, (uint16_t)result,
+		        result == WEBSOCKET_TOO_BIG ? "message too large when expanded"
+		                                    : "bad compressed data");
+	else if (!session->gate.binary && !channel_utf8_valid(data, length))
+		note_failure(session, WEBSOCKET_BAD_DATA, "text isn't UTF-8");
+	else
+		deliver(session, data, length);
+}
+
 // A message has ended. If it wasn't sent straight out of the library's buffer, it is all here.
 static bool end_message(struct websocket_session *session)
 {
@@ -352,7 +380,9 @@ static bool end_message(struct websocket_session *session)
 		session->delivered = false;
 		return true;
 	}
-	if (!complete)
+	if (session->gate.compressed)
+		deliver_expanded(session);
+	else if (!complete)
 		note_failure(session, WEBSOCKET_BAD_DATA, "text ends inside of a character");
 	else
 		deliver(session, session->message ? session->message : "", session->message_length);
@@ -478,6 +508,28 @@ static const char *move_channel(struct websocket_session *session, const struct 
 	return NULL;
 }
 
+// Writes the message compressed, if that makes it smaller. Returns whether it did.
+static bool write_compressed(struct websocket_session *session,
+        const struct websocket_message *message, struct forebay_message *shared)
+{
+	char header[WEBSOCKET_HEADER_MAX], *out;
+	struct iovec part;
+	size_t length, size;
+
+	if (!session->deflate || message->length < COMPRESS_MIN)
+		return false;
+	length = websocket_deflate_compress(&session->server->deflate, session->deflate,
+	        message->parts + 1, message->count - 1, message->length, sizeof(header), &out);
+	if (length == 0)
+		return false;
+	size = websocket_message_header(header, (uint8_t)message->header[0] | 0x40, length);
+	part = (struct iovec){out + sizeof(header) - size, size + length};
+	memcpy(part.iov_base, header, size);
+	// What waits to be written isn't in the message, but its credit comes back only with it.
+	connection_write(&session->connection, &part, 1, shared);
+	return true;
+}
+
 void websocket_session_write(struct websocket_session *session, struct websocket_message *message,
         struct forebay_message *shared)
 {
@@ -486,7 +538,9 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 		return;
 	}
 	if (message->has_content) {
-		connection_write(&session->connection, message->parts, message->count, shared);
+		if (!write_compressed(session, message, shared))
+			connection_write(
+			        &session->connection, message->parts, message->count, shared);
 		session->active = now(session);
 		session->server->stats.sent++;
 	}
@@ -672,7 +726,9 @@ void websocket_session_start(struct websocket_server *server, struct connection 
 	strcpy(session->reply_channel, setup->reply_channel);
 	strcpy(session->remote_address, setup->remote_address);
 	timer_init(&session->timer, on_timer);
-	websocket_gate_init(&session->gate, server->options->websocket_max_message, false);
+	session->deflate = (uint8_t)setup->deflate;
+	websocket_gate_init(
+	        &session->gate, server->options->websocket_max_message, session->deflate != 0);
 	enlist(session);
 	set_no_delay(connection->fd);
 	server->stats.opened++;

@@ -47,6 +47,7 @@ struct websocket_session {
 	char *receive_channel; // where messages and the disconnect go; NULL: as usual
 	uint16_t failure;      // close code: what the library was given turned out to be wrong
 	uint8_t step;
+	uint8_t deflate; // window bits of compressed messages to the client; 0: none are compressed
 	struct channel_utf8 utf8;
 	bool said_farewell; // the disconnect was sent, or is in server->farewells
 	bool inside;        // the library is at work on this connection
@@ -64,6 +65,7 @@ struct websocket_session_setup {
 	const char *key;     // of the client's handshake
 	const char *headers; // whole lines for the answer
 	size_t headers_length;
+	int deflate; // window bits, if permessage-deflate was agreed on; else 0
 	char reply_channel[40];
 	char remote_address[46];
 };

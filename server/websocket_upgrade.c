@@ -20,8 +20,10 @@ _Static_assert(sizeof(struct websocket_session) <= sizeof(struct http_session),
 // What is kept while a verdict is awaited.
 struct websocket_upgrade {
 	char key[WEBSOCKET_KEY_SIZE];
-	bool answering; // with an ordinary HTTP response
-	char offered[]; // subprotocols: "a, b", NUL-terminated
+	int deflate;                               // window bits, or 0
+	bool answering;                            // with an ordinary HTTP response
+	char extensions[WEBSOCKET_DEFLATE_ANSWER]; // header field line, if deflate
+	char offered[];                            // subprotocols: "a, b", NUL-terminated
 };
 
 static void refuse(struct http_session *session, int status, const char *reason)
@@ -34,13 +36,13 @@ static void refuse(struct http_session *session, int status, const char *reason)
 // ---------------------------------------------------------------------------------------------
 
 // The session's memory becomes that of the WebSocket. What follows the head is dealt with as frames.
-static void accept_it(
-        struct http_session *session, const char *key, const char *headers, size_t length)
+static void accept_it(struct http_session *session, const char *key, const char *headers,
+        size_t length, int deflate)
 {
 	struct websocket_server *server = session->server->websocket;
 	struct connection *connection = &session->connection;
 	struct websocket_session_setup setup = {
-	        .key = key, .headers = headers, .headers_length = length};
+	        .key = key, .headers = headers, .headers_length = length, .deflate = deflate};
 
 	memcpy(setup.reply_channel, session->reply_channel, sizeof(setup.reply_channel));
 	memcpy(setup.remote_address, session->remote_address, sizeof(setup.remote_address));
@@ -100,7 +102,9 @@ void websocket_upgrade_begin(struct http_session *session)
 	const struct options *options = session->server->options;
 	struct websocket_handshake handshake;
 	bool wait = options->websocket_accept == 1;
+	char extensions[WEBSOCKET_DEFLATE_ANSWER] = "";
 	const char *reason;
+	int deflate = 0;
 	int status = websocket_handshake_judge(&handshake, &session->server->request,
 	        &session->head, connection_input(&session->connection), &options->websocket_origin);
 
@@ -114,12 +118,16 @@ void websocket_upgrade_begin(struct http_session *session)
 		refuse(session, 503, "WebSocket while shutting down");
 		return;
 	}
+	if (options->websocket_deflate)
+		deflate = websocket_deflate_negotiate(&session->server->request, extensions);
 	if (wait) {
 		session->upgrade = new_upgrade(&session->server->request, handshake.key);
 		if (!session->upgrade) {
 			refuse(session, 503, "out of memory");
 			return;
 		}
+		session->upgrade->deflate = deflate;
+		strcpy(session->upgrade->extensions, extensions);
 	}
 	status = send_connect(session, &reason);
 	if (status) {
@@ -132,7 +140,7 @@ void websocket_upgrade_begin(struct http_session *session)
 	if (wait)
 		http_session_await_response(session);
 	else
-		accept_it(session, handshake.key, "", 0);
+		accept_it(session, handshake.key, extensions, strlen(extensions), deflate);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -158,12 +166,15 @@ static bool offers(const char *offered, const struct forebay_value *name)
 static int make_headers(const struct websocket_upgrade *upgrade,
         const struct websocket_message *message, char *out, size_t size, const char **wrong)
 {
-	int length = 0;
+	int length = (int)strlen(upgrade->extensions), added;
 
+	memcpy(out, upgrade->extensions, (size_t)length);
 	if (message->headers) {
-		length = http_response_fields(message->headers, out, size, wrong);
-		if (length < 0)
+		added = http_response_fields(
+		        message->headers, out + length, size - (size_t)length, wrong);
+		if (added < 0)
 			return -1;
+		length += added;
 	}
 	if (!message->subprotocol)
 		return length;
@@ -195,7 +206,7 @@ static void accept_as_told(struct http_session *session, struct websocket_messag
 		return;
 	}
 	session->upgrade = NULL;
-	accept_it(session, upgrade->key, headers, (size_t)length);
+	accept_it(session, upgrade->key, headers, (size_t)length, upgrade->deflate);
 	free(upgrade);
 	// A closed connection frees it.
 	connection->protocol->on_message(connection, shared);

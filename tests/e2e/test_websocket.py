@@ -4,6 +4,7 @@
 import asyncio
 import os
 import signal
+import zlib
 
 import pytest
 
@@ -719,11 +720,120 @@ def test_sockets_outlive_the_application(make_site):
     assert answered >= count - 2 * 1
 
 
+# --- Compression ---------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def module_deflating_site():
+    site = Site("--websocket-deflate")
+    yield site
+    site.server.stop()
+
+
+@pytest.fixture
+def deflating_site(module_deflating_site):
+    yield module_deflating_site
+    module_deflating_site.settle()
+
+
+def deflated(content, final=False):
+    octets = content.encode() if isinstance(content, str) else content
+    deflater = zlib.compressobj(wbits=-15)
+    if final:
+        return deflater.compress(octets) + deflater.flush() + b"\0"
+    return (deflater.compress(octets) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def inflated(octets, bits=15):
+    inflater = zlib.decompressobj(wbits=-bits)
+    return inflater.decompress(octets + b"\0\0\xff\xff")
+
+
+NO_CONTEXT = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+
+@pytest.mark.parametrize("offers,answer", [
+    (["permessage-deflate"], NO_CONTEXT),
+    (["permessage-deflate; client_max_window_bits"], NO_CONTEXT),
+    (["PERMESSAGE-DEFLATE ;client_max_window_bits = 10 ; server_no_context_takeover"], NO_CONTEXT),
+    (["permessage-deflate; server_max_window_bits=9"], NO_CONTEXT + "; server_max_window_bits=9"),
+    (['permessage-deflate; server_max_window_bits="12"'],
+     NO_CONTEXT + "; server_max_window_bits=12"),
+    (["permessage-deflate; server_max_window_bits=8, permessage-deflate"], NO_CONTEXT),
+    (["x-webkit-deflate-frame, permessage-deflate"], NO_CONTEXT),
+    (["permessage-deflate; unknown, permessage-deflate; server_max_window_bits=15"],
+     NO_CONTEXT + "; server_max_window_bits=15"),
+    *[([f"permessage-deflate; {bad}"], None) for bad in (
+        "unknown", "server_max_window_bits", "server_max_window_bits=7",
+        "server_max_window_bits=16", "server_max_window_bits=09", "server_max_window_bits=8",
+        "client_max_window_bits=0", "server_no_context_takeover=1", 'server_max_window_bits="9',
+        "client_no_context_takeover; client_no_context_takeover",
+        "server_max_window_bits=9; server_max_window_bits=9", "=", ";", "a b")],
+    (["x-webkit-deflate-frame"], None), ([""], None), ([","], None),
+    (["x; a=b; c", "permessage-deflate"], NO_CONTEXT)])
+def test_negotiation(deflating_site, offers, answer):
+    with deflating_site.client() as client:
+        response = client.open(*[b"Sec-WebSocket-Extensions: " + offer.encode()
+                                 for offer in offers])
+        deflating_site.event("connect")
+        assert response.get("Sec-WebSocket-Extensions") == answer
+
+
+@pytest.mark.parametrize("bits", [9, 15])
+@pytest.mark.parametrize("content", ["", "short", "é" * 5000, b"\0" * 700000, os.urandom(1000)],
+                         ids=lambda content: f"{type(content).__name__}-{len(content)}")
+def test_compressed_both_ways(deflating_site, content, bits):
+    site = deflating_site
+    with site.client() as client:
+        name = site.open(client, b"Sec-WebSocket-Extensions: permessage-deflate; "
+                                 b"server_max_window_bits=%d" % bits)
+        opcode = TEXT if isinstance(content, str) else BINARY
+        for octets in (deflated(content), deflated(content, final=True)):
+            client.send(frame(opcode, octets[:3], fin=False, rsv=4) + frame(PING)
+                        + frame(CONTINUATION, octets[3:]))
+            assert site.event("receive")["content"] == content
+            assert client.read_frame().opcode == PONG
+        client.send(frame(opcode, content))
+        assert site.event("receive")["content"] == content
+        for _ in range(2):
+            site.send(name, content)
+            got = client.read_frame()
+            assert (got.opcode, got.fin) == (opcode, 1)
+            payload = inflated(got.payload, bits) if got.rsv else got.payload
+            assert payload == (content.encode() if isinstance(content, str) else content)
+            assert bool(got.rsv) == (len(set(content)) < 3 and len(content) > 100)
+
+
+@pytest.mark.parametrize("octets,code", [
+    (frame(BINARY, deflated(b"\0" * (1 << 20) + b"x"), rsv=4), 1009),
+    (frame(BINARY, deflated(b"\0" * (64 << 20)), rsv=4), 1009),
+    (frame(TEXT, b"\xff\xff\xff", rsv=4), 1007),
+    (frame(TEXT, deflated(b"\xff"), rsv=4), 1007),
+    (frame(TEXT, "a", fin=False, rsv=4) + frame(CONTINUATION, rsv=4), 1002),
+    (frame(PING, rsv=4), 1002), (frame(TEXT, rsv=2), 1002)],
+    ids=["too large", "bomb", "no deflate", "no UTF-8", "RSV1 in a continuation", "in a ping",
+         "RSV2"])
+def test_bad_compression(deflating_site, octets, code):
+    with deflating_site.client() as client:
+        deflating_site.open(client, b"Sec-WebSocket-Extensions: permessage-deflate")
+        client.send_quietly(octets)
+        assert client.closed_with() == code
+        assert deflating_site.event("disconnect")["code"] == code
+
+
+def test_no_room_for_a_compressed_message(make_site):
+    site = make_site("--websocket-deflate", "--capacity", "websocket.receive=2")
+    with site.client() as client:
+        site.open(client, b"Sec-WebSocket-Extensions: permessage-deflate")
+        client.send(b"".join(frame(TEXT, deflated(f"é{i}"), rsv=4) for i in range(50)))
+        for i in range(50):
+            assert site.event("receive")["content"] == f"é{i}"
+
+
 # --- A real client -------------------------------------------------------------------------------
 
 def test_python_websockets(make_site):
     websockets = pytest.importorskip("websockets")
-    site = make_site(app=DEMO)
+    site = make_site("--websocket-deflate", app=DEMO)
     for channel in CHANNELS:
         site.layer.ignore(channel)
     host, port = site.server.address
