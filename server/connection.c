@@ -23,8 +23,9 @@
 struct connection_segment {
 	struct connection_segment *next;
 	struct forebay_message *message;
-	char *copy; // of the first part
+	char *copy; // of the first part, if it doesn't fit into `small`
 	int first, count;
+	char small[16]; // for a frame's header
 	struct iovec parts[CONNECTION_IOV];
 };
 
@@ -334,17 +335,23 @@ static int enqueue(struct connection *connection, const struct iovec *parts, int
 		forebay_message_free(message);
 		return -ENOMEM;
 	}
-	*segment = (struct connection_segment){.message = message, .first = first, .count = count};
+	segment->next = NULL;
+	segment->message = message;
+	segment->copy = NULL;
+	segment->first = first;
+	segment->count = count;
 	memcpy(segment->parts, parts, (size_t)count * sizeof(*parts));
 	*connection->output_end = segment;
 	connection->output_end = &segment->next;
 	if (first > 0 || parts[0].iov_len == 0)
 		return 0;
-	segment->copy = malloc(parts[0].iov_len);
-	if (!segment->copy)
-		return -ENOMEM;
-	memcpy(segment->copy, parts[0].iov_base, parts[0].iov_len);
-	segment->parts[0].iov_base = segment->copy;
+	if (parts[0].iov_len > sizeof(segment->small)) {
+		segment->copy = malloc(parts[0].iov_len);
+		if (!segment->copy)
+			return -ENOMEM;
+	}
+	segment->parts[0].iov_base = segment->copy ? segment->copy : segment->small;
+	memcpy(segment->parts[0].iov_base, parts[0].iov_base, parts[0].iov_len);
 	return 0;
 }
 
@@ -414,6 +421,67 @@ static void dequeue(struct connection *connection, size_t length)
 			connection->output_end = &connection->output;
 		free_segment(connection->pool, segment);
 	}
+}
+
+static void uncork(struct connection *connection)
+{
+	if (!connection->corked_link)
+		return;
+	*connection->corked_link = connection->corked_next;
+	if (connection->corked_next)
+		connection->corked_next->corked_link = connection->corked_link;
+	connection->corked_link = NULL;
+}
+
+void connection_write_later(struct connection *connection, const struct iovec *parts, int count,
+        struct forebay_message *message)
+{
+	struct connection_pool *pool = connection->pool;
+	bool idle = !connection->output;
+
+	if (connection->closed) {
+		forebay_message_free(message);
+		return;
+	}
+	if (enqueue(connection, parts, 0, count, message) < 0) {
+		connection_close(connection);
+		return;
+	}
+	if (!idle)
+		return; // it is corked already, or waits for the socket
+	connection->corked_next = pool->corked;
+	connection->corked_link = &pool->corked;
+	if (pool->corked)
+		pool->corked->corked_link = &connection->corked_next;
+	pool->corked = connection;
+}
+
+// Writes what was given for later, as far as possible at once.
+static void flush_corked(struct connection *connection)
+{
+	ssize_t written;
+
+	uncork(connection);
+	do {
+		written = flush(connection);
+		if (written > 0)
+			dequeue(connection, (size_t)written);
+	} while (written > 0 && connection->output);
+	if (written < 0 && !try_again(errno)) {
+		connection_close(connection);
+	} else if (!connection->output) {
+		want_write(connection, false);
+	} else {
+		want_write(connection, true);
+		if (connection->protocol->on_backlog)
+			connection->protocol->on_backlog(connection);
+	}
+}
+
+void connection_pool_flush(struct connection_pool *pool)
+{
+	while (pool->corked)
+		flush_corked(pool->corked);
 }
 
 static void finish_now(struct connection *connection)
@@ -528,6 +596,7 @@ void connection_close(struct connection *connection)
 		return;
 	connection_want_read(connection, false);
 	want_write(connection, false);
+	uncork(connection);
 	connection->closed = true;
 	connection_tls_drop(connection);
 	timer_fini(&connection->timer);
@@ -549,6 +618,10 @@ void connection_close(struct connection *connection)
 void connection_finish(struct connection *connection, bool linger)
 {
 	if (connection->closed || connection->finishing)
+		return;
+	if (connection->corked_link)
+		flush_corked(connection);
+	if (connection->closed)
 		return;
 	connection->finishing = true;
 	connection->linger = linger;

@@ -526,7 +526,7 @@ static bool write_compressed(struct websocket_session *session,
 	part = (struct iovec){out + sizeof(header) - size, size + length};
 	memcpy(part.iov_base, header, size);
 	// What waits to be written isn't in the message, but its credit comes back only with it.
-	connection_write(&session->connection, &part, 1, shared);
+	connection_write_later(&session->connection, &part, 1, shared);
 	return true;
 }
 
@@ -539,7 +539,7 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 	}
 	if (message->has_content) {
 		if (!write_compressed(session, message, shared))
-			connection_write(
+			connection_write_later(
 			        &session->connection, message->parts, message->count, shared);
 		session->active = now(session);
 		session->server->stats.sent++;
@@ -549,10 +549,6 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 		        message->with.reason_length);
 	if (!message->has_content)
 		forebay_message_free(shared);
-	if (!session->backlog_since && connection_backlogged(&session->connection)) {
-		session->backlog_since = now(session);
-		rearm(session);
-	}
 }
 
 static void on_message(struct connection *connection, struct forebay_message *shared)
@@ -591,6 +587,16 @@ static void on_eof(struct connection *connection)
 	advance(session_of(connection));
 }
 
+static void on_backlog(struct connection *connection)
+{
+	struct websocket_session *session = session_of(connection);
+
+	if (session->backlog_since || session->step == WEBSOCKET_SESSION_OVER)
+		return;
+	session->backlog_since = now(session);
+	rearm(session);
+}
+
 static void on_drained(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
@@ -624,6 +630,7 @@ static const struct connection_protocol protocol = {
         .on_data = on_data,
         .on_eof = on_eof,
         .on_drained = on_drained,
+        .on_backlog = on_backlog,
         .on_message = on_message,
         .on_closed = on_closed,
 };

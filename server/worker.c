@@ -297,6 +297,8 @@ static void run(struct worker *worker)
 	while (!is_done(worker)) {
 		bool idle = receive(worker) && !worker->pool.pending;
 
+		// Each socket is written to once for all that consumers have sent in this turn.
+		connection_pool_flush(&worker->pool);
 		if (is_done(worker))
 			return;
 		// Consumers are woken once for all the requests of this turn.

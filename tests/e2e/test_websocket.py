@@ -8,12 +8,18 @@ import zlib
 
 import pytest
 
-from conftest import DEMO, TIMEOUT, Server, wait_until
+from certificates import Certificate
+from conftest import DEMO, TIMEOUT, Server
 from forebay_client import Outcome
-from websocket_raw import (BINARY, CLOSE, CONTINUATION, FIELDS, PING, PONG, TEXT, WebSocket,
-                           close_frame, frame, request)
+from tls_client import TlsClient, client_context
+from websocket_raw import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket, close_frame,
+                           frame, request)
 
 CHANNELS = ("websocket.connect", "websocket.receive", "websocket.disconnect")
+
+
+class SecureWebSocket(WebSocket, TlsClient):
+    pass
 
 
 class Site:
@@ -827,6 +833,26 @@ def test_no_room_for_a_compressed_message(make_site):
         client.send(b"".join(frame(TEXT, deflated(f"é{i}"), rsv=4) for i in range(50)))
         for i in range(50):
             assert site.event("receive")["content"] == f"é{i}"
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+def test_over_tls(make_site, tmp_path):
+    certificate = Certificate(tmp_path, "localhost", "localhost")
+    site = make_site(*certificate.options, bind=("https://127.0.0.1:0",))
+    context = client_context(certificate)
+    with SecureWebSocket(site.server.address, context, timeout=TIMEOUT) as client:
+        name = site.open(client, early=frame(TEXT, "early"))
+        assert site.event("receive")["content"] == "early"
+        for content in ("hello", b"x" * 700000):
+            client.send(frame(TEXT if isinstance(content, str) else BINARY, content))
+            assert site.event("receive")["content"] == content
+            site.send(name, content)
+            assert client.message() == content
+        client.send(frame(PING, b"!") + close_frame(1000))
+        assert client.read_frame().payload == b"!"
+        assert site.event("disconnect")["code"] == 1000
+        assert client.closed_with() == 1000
 
 
 # --- A real client -------------------------------------------------------------------------------
