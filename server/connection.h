@@ -62,7 +62,7 @@ struct connection_pool {
 	struct connection *spare;
 	struct connection_segment *spare_segments;
 	struct connection_buffer *spare_buffers;
-	struct connection *corked;      // have something to write at the next connection_pool_flush()
+	struct connection *corked; // have something to write at the next connection_pool_flush()
 	struct connection_tls *pending; // have octets that no event will tell of
 	unsigned spare_count, spare_segment_count, spare_buffer_count;
 	unsigned live;                               // open connections
@@ -78,9 +78,9 @@ struct connection {
 	size_t input_begin, input_end; // what was read and not consumed
 	size_t input_limit;            // to which size the buffer may grow by itself
 	struct connection_segment *output, **output_end;
-	struct connection *next; // on one of the pool's lists
+	struct connection *next;                       // on one of the pool's lists
 	struct connection *corked_next, **corked_link; // in pool->corked; link NULL: not there
-	struct timer timer;      // no progress in writing; end of lingering
+	struct timer timer;                            // no progress in writing; end of lingering
 	struct event read_event, write_event;
 	uint32_t lingered; // octets read and discarded
 	int fd;
