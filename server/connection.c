@@ -355,6 +355,26 @@ static int enqueue(struct connection *connection, const struct iovec *parts, int
 	return 0;
 }
 
+// Queues REST, which is on the heap, and takes it over.
+static int enqueue_copy(struct connection *connection, const struct iovec *rest)
+{
+	struct connection_segment *segment = take_segment(connection->pool);
+
+	if (!segment) {
+		free(rest->iov_base);
+		return -ENOMEM;
+	}
+	segment->next = NULL;
+	segment->message = NULL;
+	segment->copy = rest->iov_base;
+	segment->first = 0;
+	segment->count = 1;
+	segment->parts[0] = *rest;
+	*connection->output_end = segment;
+	connection->output_end = &segment->next;
+	return 0;
+}
+
 void connection_write(struct connection *connection, const struct iovec *parts, int count,
         struct forebay_message *message)
 {
@@ -385,6 +405,38 @@ void connection_write(struct connection *connection, const struct iovec *parts, 
 	if (enqueue(connection, rest, first, count, message) < 0)
 		connection_close(connection);
 	else
+		want_write(connection, true);
+}
+
+void connection_write_copy(struct connection *connection, const struct iovec *parts, int count)
+{
+	size_t length = total(parts, count), skip;
+	ssize_t written = 0;
+	struct iovec rest;
+	char *end;
+
+	if (connection->closed)
+		return;
+	if (!connection->output)
+		written = socket_write(connection, parts, count);
+	if (written == (ssize_t)length)
+		return;
+	if (written < 0 && !try_again(errno)) {
+		connection_close(connection);
+		return;
+	}
+	skip = written > 0 ? (size_t)written : 0;
+	rest = (struct iovec){malloc(length - skip), length - skip};
+	end = rest.iov_base;
+	for (int i = 0; end && i < count; i++) {
+		size_t here = skip < parts[i].iov_len ? skip : parts[i].iov_len;
+
+		end = mempcpy(end, (char *)parts[i].iov_base + here, parts[i].iov_len - here);
+		skip -= here;
+	}
+	if (!end || enqueue_copy(connection, &rest) < 0)
+		connection_close(connection);
+	else if (!connection->corked_link)
 		want_write(connection, true);
 }
 

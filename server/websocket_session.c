@@ -551,6 +551,41 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 		forebay_message_free(shared);
 }
 
+static void on_backlog(struct connection *connection)
+{
+	struct websocket_session *session = session_of(connection);
+
+	if (session->backlog_since || session->step == WEBSOCKET_SESSION_OVER)
+		return;
+	session->backlog_since = now(session);
+	rearm(session);
+}
+
+bool websocket_session_broadcast(
+        struct websocket_session *session, struct websocket_message *message)
+{
+	struct connection *connection = &session->connection;
+	size_t length = message->length + message->parts[0].iov_len;
+
+	if (session->step != WEBSOCKET_SESSION_OPEN || connection->closed)
+		return false;
+	if (message->has_content) {
+		if (connection->output && session->copied + length > WEBSOCKET_SESSION_COPIED)
+			return false;
+		connection_write_copy(connection, message->parts, message->count);
+		if (connection_backlogged(connection)) {
+			session->copied += (uint32_t)length;
+			on_backlog(connection);
+		}
+		session->active = now(session);
+		session->server->stats.sent++;
+	}
+	if (message->close)
+		start_closing(session, message->with.code, message->with.reason,
+		        message->with.reason_length);
+	return true;
+}
+
 static void on_message(struct connection *connection, struct forebay_message *shared)
 {
 	struct websocket_session *session = session_of(connection);
@@ -587,21 +622,11 @@ static void on_eof(struct connection *connection)
 	advance(session_of(connection));
 }
 
-static void on_backlog(struct connection *connection)
-{
-	struct websocket_session *session = session_of(connection);
-
-	if (session->backlog_since || session->step == WEBSOCKET_SESSION_OVER)
-		return;
-	session->backlog_since = now(session);
-	rearm(session);
-}
-
 static void on_drained(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
 
-	session->replies = 0;
+	session->replies = session->copied = 0;
 	session->throttled = false;
 	session->backlog_since = 0;
 	advance(session);

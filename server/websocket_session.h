@@ -24,6 +24,8 @@
 #include "server/websocket_message.h"
 #include "server/websocket_server.h"
 
+#define WEBSOCKET_SESSION_COPIED (1 << 20)
+
 enum websocket_session_step {
 	WEBSOCKET_SESSION_OPEN,
 	WEBSOCKET_SESSION_CLOSING, // our CLOSE is written, the client's is awaited
@@ -54,6 +56,7 @@ struct websocket_session {
 	bool delivered;     // the message in hand was sent
 	bool throttled;     // too many of our own frames wait; nothing is read
 	uint32_t replies;   // octets of our own frames that wait, roughly
+	uint32_t copied;    // octets of messages to groups that wait
 	// Ticks of the wheel; 0: not so.
 	uint32_t opened, heard, active, pinged, closing, blocked_since, backlog_since;
 	char reply_channel[40];
@@ -76,10 +79,15 @@ struct websocket_session_setup {
 void websocket_session_start(struct websocket_server *server, struct connection *connection,
         const struct websocket_session_setup *setup);
 
-// A consumer's message, read from SHARED, which the session takes over. (On the way of a broadcast
-// the same message is written to many.)
+// A consumer's message, read from SHARED, which the session takes over.
 void websocket_session_write(struct websocket_session *session, struct websocket_message *message,
         struct forebay_message *shared);
+
+// A message to a group that the session is in: read once, framed once, written to each member. What a
+// client doesn't take at once is copied, up to WEBSOCKET_SESSION_COPIED octets; beyond that its messages to groups
+// are skipped. Returns whether this one was not.
+bool websocket_session_broadcast(
+        struct websocket_session *session, struct websocket_message *message);
 
 // Starts to close, if that hasn't begun. REASON is UTF-8, at most 123 octets.
 void websocket_session_close(struct websocket_session *session, uint16_t code, const char *reason);
