@@ -541,9 +541,11 @@ void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
 	if (heal)
 		channel_reply_heal(layer);
 	// Rounds of one and the same process must not miss every second one by a millisecond.
-	if (shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
+	if (!shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
 	            now - layer->segment.geometry.expiry, &reaped))
-		count_reaped(layer, &reaped);
+		return;
+	count_reaped(layer, &reaped);
+	channel_wills_execute(layer);
 }
 
 int forebay_housekeep(struct forebay *layer)
