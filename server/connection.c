@@ -8,26 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/connection_queue.h"
 #include "server/connection_tls.h"
 
 // How much freed memory the pool keeps. What a burst needed beyond that goes back to the heap.
 #define SPARE_CONNECTIONS 1024
-#define SPARE_SEGMENTS    256
 #define SPARE_BUFFERS     256
 
-#define FLUSH_IOV 64 // parts of several segments that one writev() takes
 #define SMALL_WRITE                                                                                \
 	2048 // octets that are cheaper to copy together than to hand to writev() in parts
-
-// One connection_write() that could not be done at once.
-struct connection_segment {
-	struct connection_segment *next;
-	struct forebay_message *message;
-	char *copy; // of the first part, if it doesn't fit into `small`
-	int first, count;
-	char small[16]; // for a frame's header
-	struct iovec parts[CONNECTION_IOV];
-};
 
 // A buffer of CONNECTION_BUFFER octets on the free list.
 struct connection_buffer {
@@ -270,43 +259,6 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 // Output
 // ---------------------------------------------------------------------------------------------
 
-static struct connection_segment *take_segment(struct connection_pool *pool)
-{
-	struct connection_segment *segment = pool->spare_segments;
-
-	if (!segment)
-		return malloc(sizeof(*segment));
-	pool->spare_segments = segment->next;
-	pool->spare_segment_count--;
-	return segment;
-}
-
-static void free_segment(struct connection_pool *pool, struct connection_segment *segment)
-{
-	forebay_message_free(segment->message);
-	free(segment->copy);
-	if (pool->spare_segment_count >= SPARE_SEGMENTS) {
-		free(segment);
-		return;
-	}
-	segment->next = pool->spare_segments;
-	pool->spare_segments = segment;
-	pool->spare_segment_count++;
-}
-
-// Takes LENGTH written octets off the parts from FIRST on. Returns the first part that isn't done.
-static int advance(struct iovec *parts, int first, int count, size_t *length)
-{
-	while (first < count && *length >= parts[first].iov_len)
-		*length -= parts[first++].iov_len;
-	if (first < count) {
-		parts[first].iov_base = (char *)parts[first].iov_base + *length;
-		parts[first].iov_len -= *length;
-		*length = 0;
-	}
-	return first;
-}
-
 static void want_write(struct connection *connection, bool want)
 {
 	if (want == connection->writing)
@@ -325,63 +277,10 @@ static void want_write(struct connection *connection, bool want)
 		timer_stop(&connection->timer);
 }
 
-// Queues what is left of a write. Takes over MESSAGE.
-static int enqueue(struct connection *connection, const struct iovec *parts, int first, int count,
-        struct forebay_message *message)
-{
-	struct connection_segment *segment = take_segment(connection->pool);
-
-	if (!segment) {
-		forebay_message_free(message);
-		return -ENOMEM;
-	}
-	segment->next = NULL;
-	segment->message = message;
-	segment->copy = NULL;
-	segment->first = first;
-	segment->count = count;
-	memcpy(segment->parts, parts, (size_t)count * sizeof(*parts));
-	*connection->output_end = segment;
-	connection->output_end = &segment->next;
-	if (first > 0 || parts[0].iov_len == 0)
-		return 0;
-	if (parts[0].iov_len > sizeof(segment->small)) {
-		segment->copy = malloc(parts[0].iov_len);
-		if (!segment->copy)
-			return -ENOMEM;
-	}
-	segment->parts[0].iov_base = segment->copy ? segment->copy : segment->small;
-	memcpy(segment->parts[0].iov_base, parts[0].iov_base, parts[0].iov_len);
-	return 0;
-}
-
-// Queues REST, which is on the heap, and takes it over.
-static int enqueue_copy(struct connection *connection, const struct iovec *rest)
-{
-	struct connection_segment *segment = take_segment(connection->pool);
-
-	if (!segment) {
-		free(rest->iov_base);
-		return -ENOMEM;
-	}
-	segment->next = NULL;
-	segment->message = NULL;
-	segment->copy = rest->iov_base;
-	segment->first = 0;
-	segment->count = 1;
-	segment->parts[0] = *rest;
-	*connection->output_end = segment;
-	connection->output_end = &segment->next;
-	return 0;
-}
-
 void connection_write(struct connection *connection, const struct iovec *parts, int count,
         struct forebay_message *message)
 {
-	struct iovec rest[CONNECTION_IOV];
-	size_t length;
 	ssize_t written = 0;
-	int first;
 
 	if (connection->closed) {
 		forebay_message_free(message);
@@ -399,10 +298,8 @@ void connection_write(struct connection *connection, const struct iovec *parts, 
 			return;
 		}
 	}
-	memcpy(rest, parts, (size_t)count * sizeof(*parts));
-	length = written > 0 ? (size_t)written : 0;
-	first = advance(rest, 0, count, &length);
-	if (enqueue(connection, rest, first, count, message) < 0)
+	if (connection_queue_add(
+	            connection, parts, count, written > 0 ? (size_t)written : 0, message) < 0)
 		connection_close(connection);
 	else
 		want_write(connection, true);
@@ -410,31 +307,20 @@ void connection_write(struct connection *connection, const struct iovec *parts, 
 
 void connection_write_copy(struct connection *connection, const struct iovec *parts, int count)
 {
-	size_t length = total(parts, count), skip;
 	ssize_t written = 0;
-	struct iovec rest;
-	char *end;
 
 	if (connection->closed)
 		return;
 	if (!connection->output)
 		written = socket_write(connection, parts, count);
-	if (written == (ssize_t)length)
+	if (written == (ssize_t)total(parts, count))
 		return;
 	if (written < 0 && !try_again(errno)) {
 		connection_close(connection);
 		return;
 	}
-	skip = written > 0 ? (size_t)written : 0;
-	rest = (struct iovec){malloc(length - skip), length - skip};
-	end = rest.iov_base;
-	for (int i = 0; end && i < count; i++) {
-		size_t here = skip < parts[i].iov_len ? skip : parts[i].iov_len;
-
-		end = mempcpy(end, (char *)parts[i].iov_base + here, parts[i].iov_len - here);
-		skip -= here;
-	}
-	if (!end || enqueue_copy(connection, &rest) < 0)
+	if (connection_queue_add_copy(connection, parts, count, written > 0 ? (size_t)written : 0) <
+	        0)
 		connection_close(connection);
 	else if (!connection->corked_link)
 		want_write(connection, true);
@@ -443,36 +329,9 @@ void connection_write_copy(struct connection *connection, const struct iovec *pa
 // One writev() for as much of the queue as it takes.
 static ssize_t flush(struct connection *connection)
 {
-	struct iovec parts[FLUSH_IOV];
-	int count = 0;
+	struct iovec parts[CONNECTION_QUEUE_IOV];
 
-	for (struct connection_segment *segment = connection->output; segment;
-	        segment = segment->next) {
-		int left = segment->count - segment->first;
-
-		if (count + left > FLUSH_IOV)
-			break;
-		memcpy(parts + count, segment->parts + segment->first,
-		        (size_t)left * sizeof(*parts));
-		count += left;
-	}
-	return socket_write(connection, parts, count);
-}
-
-// Takes LENGTH written octets off the queue.
-static void dequeue(struct connection *connection, size_t length)
-{
-	struct connection_segment *segment;
-
-	while ((segment = connection->output)) {
-		segment->first = advance(segment->parts, segment->first, segment->count, &length);
-		if (segment->first < segment->count)
-			return;
-		connection->output = segment->next;
-		if (!connection->output)
-			connection->output_end = &connection->output;
-		free_segment(connection->pool, segment);
-	}
+	return socket_write(connection, parts, connection_queue_gather(connection, parts));
 }
 
 static void uncork(struct connection *connection)
@@ -495,7 +354,7 @@ void connection_write_later(struct connection *connection, const struct iovec *p
 		forebay_message_free(message);
 		return;
 	}
-	if (enqueue(connection, parts, 0, count, message) < 0) {
+	if (connection_queue_add(connection, parts, count, 0, message) < 0) {
 		connection_close(connection);
 		return;
 	}
@@ -517,7 +376,7 @@ static void flush_corked(struct connection *connection)
 	do {
 		written = flush(connection);
 		if (written > 0)
-			dequeue(connection, (size_t)written);
+			connection_queue_advance(connection, (size_t)written);
 	} while (written > 0 && connection->output);
 	if (written < 0 && !try_again(errno)) {
 		connection_close(connection);
@@ -563,7 +422,7 @@ void connection_write_more(struct connection *connection)
 			connection_close(connection);
 		return;
 	}
-	dequeue(connection, (size_t)written);
+	connection_queue_advance(connection, (size_t)written);
 	if (connection->output) {
 		timer_arm(connection->pool->wheel, &connection->timer,
 		        connection->pool->write_timeout);
@@ -652,13 +511,7 @@ void connection_close(struct connection *connection)
 	connection->closed = true;
 	connection_tls_drop(connection);
 	timer_fini(&connection->timer);
-	while (connection->output) {
-		struct connection_segment *segment = connection->output;
-
-		connection->output = segment->next;
-		free_segment(pool, segment);
-	}
-	connection->output_end = &connection->output;
+	connection_queue_clear(connection);
 	close(connection->fd);
 	connection->fd = -1;
 	connection->next = pool->closed;
@@ -710,12 +563,7 @@ void connection_pool_fini(struct connection_pool *pool)
 		pool->spare = connection->next;
 		free(connection);
 	}
-	while (pool->spare_segments) {
-		struct connection_segment *segment = pool->spare_segments;
-
-		pool->spare_segments = segment->next;
-		free(segment);
-	}
+	connection_queue_pool_fini(pool);
 	while (pool->spare_buffers) {
 		struct connection_buffer *buffer = pool->spare_buffers;
 

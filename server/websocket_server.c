@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/websocket_farewell.h"
+#include "server/websocket_input.h"
 #include "server/websocket_session.h"
 
 #define TRIES_MAX 16 // that fail, in one turn of the loop
@@ -43,7 +44,7 @@ void websocket_server_retry(struct websocket_server *server)
 		websocket_farewell_retry(server);
 	// Who fails again goes to the end of the list.
 	for (int failures = 0; server->blocked && failures < TRIES_MAX;)
-		if (!websocket_session_unblock(server->blocked))
+		if (!websocket_input_unblock(server->blocked))
 			failures++;
 }
 

@@ -11,24 +11,13 @@
 #include "channel/name.h"
 #include "server/log.h"
 #include "server/websocket_farewell.h"
-
-// Octets of PONGs and the like, with what the queue costs for each, that may wait for a client that
-// doesn't read, before it isn't read either.
-#define REPLIES_MAX  65536
-#define REPLY_WEIGHT 512
+#include "server/websocket_input.h"
 
 #define COMPRESS_MIN 64 // octets of a message that are worth it
-
-#define MESSAGE_MIN 1024 // octets of the buffer for a message that comes in pieces
 
 static struct websocket_session *session_of(struct connection *connection)
 {
 	return (struct websocket_session *)connection; // its first member
-}
-
-static uint32_t now(const struct websocket_session *session)
-{
-	return (uint32_t)session->server->wheel->tick;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -38,7 +27,7 @@ static uint32_t now(const struct websocket_session *session)
 // Milliseconds until LIMIT after SINCE; less than 1 if that has passed.
 static int64_t left(const struct websocket_session *session, uint32_t since, int64_t limit)
 {
-	return limit - (int64_t)(uint32_t)(now(session) - since) * TIMER_TICK;
+	return limit - (int64_t)(uint32_t)(websocket_session_now(session) - since) * TIMER_TICK;
 }
 
 static void least(int64_t *delay, int64_t other)
@@ -47,9 +36,7 @@ static void least(int64_t *delay, int64_t other)
 		*delay = other;
 }
 
-// Sets the timer to the next moment at which something could have to be done. What only moves a deadline
-// away needn't call it: the timer looks again when it fires.
-static void rearm(struct websocket_session *session)
+void websocket_session_arm(struct websocket_session *session)
 {
 	const struct options *options = session->server->options;
 	int64_t delay = INT64_MAX;
@@ -83,37 +70,7 @@ static void rearm(struct websocket_session *session)
 // Closing
 // ---------------------------------------------------------------------------------------------
 
-static void unlist_blocked(struct websocket_session *session)
-{
-	if (!session->blocked_link)
-		return;
-	*session->blocked_link = session->blocked_next;
-	if (session->blocked_next)
-		session->blocked_next->blocked_link = session->blocked_link;
-	else
-		session->server->blocked_last = session->blocked_link;
-	session->blocked_link = NULL;
-}
-
-static void enlist_blocked(struct websocket_session *session)
-{
-	struct websocket_server *server = session->server;
-
-	session->blocked_next = NULL;
-	session->blocked_link = server->blocked_last;
-	*session->blocked_link = session;
-	server->blocked_last = &session->blocked_next;
-}
-
-static void drop_message(struct websocket_session *session)
-{
-	free(session->message);
-	session->message = NULL;
-	session->message_length = session->message_size = 0;
-}
-
-// The connection is over for the consumers, whatever is still said on the wire.
-static void leave(
+void websocket_session_leave(
         struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length)
 {
 	struct websocket_close close = {.code = code, .reason_length = (uint8_t)reason_length};
@@ -126,9 +83,7 @@ static void leave(
 		log_limited(LOG_LEVEL_WARNING, "a message on %s was dropped: no room",
 		        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE);
 	}
-	unlist_blocked(session);
-	session->blocked_since = 0;
-	drop_message(session);
+	websocket_input_drop(session);
 	if (reason_length)
 		memcpy(close.reason, reason, reason_length);
 	websocket_farewell_send(session->server, session->reply_channel, session->receive_channel,
@@ -147,7 +102,7 @@ static void write_frame(
 	connection_write(&session->connection, &part, 1, NULL);
 }
 
-static void write_close(
+void websocket_session_write_close(
         struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length)
 {
 	char payload[WEBSOCKET_GATE_CONTROL_MAX] = {(char)(code >> 8), (char)code};
@@ -157,8 +112,7 @@ static void write_close(
 	write_frame(session, 0x88, payload, code == WEBSOCKET_NO_CODE ? 0 : 2 + reason_length);
 }
 
-// Nothing more is read: what is queued is written, and the client gets time to read it.
-static void end(struct websocket_session *session)
+void websocket_session_end(struct websocket_session *session)
 {
 	session->step = WEBSOCKET_SESSION_OVER;
 	lws_loop_close(&session->server->loop, &session->seam);
@@ -166,16 +120,15 @@ static void end(struct websocket_session *session)
 	connection_finish(&session->connection, true);
 }
 
-// The client has broken a rule or a limit: tells it, and goes (RFC 6455, 7.1.7).
-static void fail(struct websocket_session *session, uint16_t code, const char *why)
+void websocket_session_fail(struct websocket_session *session, uint16_t code, const char *why)
 {
 	session->server->stats.failed++;
 	log_limited(LOG_LEVEL_INFO, "WebSocket closed with %u to %s: %s", code,
 	        *session->remote_address ? session->remote_address : "unix:", why);
-	leave(session, code, why, strlen(why));
+	websocket_session_leave(session, code, why, strlen(why));
 	if (session->step == WEBSOCKET_SESSION_OPEN)
-		write_close(session, code, "", 0);
-	end(session);
+		websocket_session_write_close(session, code, "", 0);
+	websocket_session_end(session);
 }
 
 static void start_closing(
@@ -183,309 +136,19 @@ static void start_closing(
 {
 	if (session->step != WEBSOCKET_SESSION_OPEN || session->connection.closed)
 		return;
-	leave(session, code, reason, reason_length);
+	websocket_session_leave(session, code, reason, reason_length);
 	session->step = WEBSOCKET_SESSION_CLOSING;
-	session->closing = now(session);
-	write_close(session, code, reason, reason_length);
+	session->closing = websocket_session_now(session);
+	websocket_session_write_close(session, code, reason, reason_length);
 	if (session->connection.closed)
 		return;
 	connection_want_read(&session->connection, true);
-	rearm(session);
+	websocket_session_arm(session);
 }
 
 void websocket_session_close(struct websocket_session *session, uint16_t code, const char *reason)
 {
 	start_closing(session, code, reason, strlen(reason));
-}
-
-// ---------------------------------------------------------------------------------------------
-// From the client
-// ---------------------------------------------------------------------------------------------
-
-// In the middle of the library's work nothing can be ended; see take().
-static void note_failure(struct websocket_session *session, uint16_t code, const char *why)
-{
-	if (session->failure)
-		return;
-	session->failure = code;
-	session->why = why;
-}
-
-static int keep(struct websocket_session *session, const char *data, size_t length)
-{
-	size_t needed = session->message_length + length, size = session->message_size;
-	char *grown;
-
-	if (needed > size || !session->message) {
-		size = size ? size : MESSAGE_MIN;
-		while (size < needed)
-			size *= 2;
-		grown = realloc(session->message, size);
-		if (!grown)
-			return -ENOMEM;
-		session->message = grown;
-		session->message_size = (uint32_t)size;
-	}
-	if (length)
-		memcpy(session->message + session->message_length, data, length);
-	session->message_length = (uint32_t)needed;
-	return 0;
-}
-
-static void block(struct websocket_session *session)
-{
-	struct websocket_server *server = session->server;
-
-	connection_want_read(&session->connection, false);
-	if (session->blocked_since)
-		return;
-	server->stats.blocked++;
-	session->blocked_since = now(session);
-	enlist_blocked(session);
-	rearm(session);
-}
-
-// Sends the message, all of which is at DATA, to the consumers.
-static void deliver(struct websocket_session *session, const char *data, size_t length)
-{
-	struct websocket_server *server = session->server;
-	struct forebay_message *message = server->message;
-	int result;
-
-	forebay_message_reset(message);
-	forebay_put_text(message, "reply_channel", session->reply_channel);
-	forebay_put_integer(message, "order", (int64_t)session->order);
-	forebay_set_content(
-	        message, data, length, session->gate.binary ? FOREBAY_BINARY : FOREBAY_TEXT);
-	result = forebay_send(server->layer,
-	        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE, message,
-	        0);
-	switch (result) {
-	case 0:
-		session->delivered = true;
-		session->order++;
-		session->active = now(session);
-		server->stats.received++;
-		break;
-	case FOREBAY_FULL:
-	case FOREBAY_NO_MEMORY:
-	case FOREBAY_NO_CHANNEL:
-		if (data != session->message && keep(session, data, length) < 0)
-			note_failure(session, WEBSOCKET_INTERNAL_ERROR, "out of memory");
-		else
-			block(session);
-		break;
-	case FOREBAY_TOO_LARGE:
-		note_failure(session, WEBSOCKET_TOO_BIG, "message too large when encoded");
-		break;
-	default:
-		note_failure(session, WEBSOCKET_INTERNAL_ERROR, forebay_strerror(result));
-	}
-}
-
-// The library has unmasked the next octets of a message.
-static void on_payload(struct lws_seam *seam, const char *data, size_t length)
-{
-	struct websocket_session *session =
-	        (struct websocket_session *)((char *)seam -
-	                                     offsetof(struct websocket_session, seam));
-	struct websocket_gate *gate = &session->gate;
-	bool last;
-
-	if (session->failure || session->delivered || session->blocked_since ||
-	        session->connection.closed || length > session->awaited)
-		return;
-	session->awaited -= length;
-	if (gate->compressed) {
-		if (keep(session, data, length) < 0)
-			note_failure(session, WEBSOCKET_INTERNAL_ERROR, "out of memory");
-		return;
-	}
-	if (!gate->binary && !channel_utf8_feed(&session->utf8, data, length)) {
-		note_failure(session, WEBSOCKET_BAD_DATA, "text isn't UTF-8");
-		return;
-	}
-	last = session->awaited == 0 && websocket_gate_is_complete(gate);
-	// A message that came in one piece needn't be copied.
-	if (last && !session->message && (gate->binary || channel_utf8_complete(&session->utf8)))
-		deliver(session, data, length);
-	else if (keep(session, data, length) < 0)
-		note_failure(session, WEBSOCKET_INTERNAL_ERROR, "out of memory");
-}
-
-// What the library writes: the answer to the handshake, and PONGs.
-static void on_output(struct lws_seam *seam, const void *data, size_t length)
-{
-	struct websocket_session *session =
-	        (struct websocket_session *)((char *)seam -
-	                                     offsetof(struct websocket_session, seam));
-	struct iovec part = {(void *)data, length};
-
-	connection_write(&session->connection, &part, 1, NULL);
-	if (!connection_backlogged(&session->connection))
-		return;
-	session->replies += (uint32_t)length + REPLY_WEIGHT;
-	session->throttled = session->replies > REPLIES_MAX;
-}
-
-static const struct lws_seam_side side = {on_output, on_payload};
-
-// Gives the library what the gate has approved. Returns whether the connection goes on.
-static bool take(struct websocket_session *session, const char *data, size_t length)
-{
-	int result;
-
-	session->inside = true;
-	result = lws_loop_feed(&session->server->loop, &session->seam, data, length);
-	session->inside = false;
-	if (session->connection.closed) {
-		lws_loop_close(&session->server->loop, &session->seam);
-		return false;
-	}
-	if (result < 0 && !session->failure)
-		note_failure(session, WEBSOCKET_INTERNAL_ERROR, "refused by libwebsockets");
-	if (session->failure)
-		fail(session, session->failure, session->why);
-	return !session->failure;
-}
-
-// A compressed message is all there.
-static void deliver_expanded(struct websocket_session *session)
-{
-	struct websocket_server *server = session->server;
-	size_t length;
-	const char *data;
-	int result = websocket_deflate_expand(&server->deflate,
-	        session->message ? session->message : "", session->message_length,
-	        server->options->websocket_max_message, &data, &length);
-
-	drop_message(session);
-	if (result)
-		note_failure(session, (uint16_t)result,
-		        result == WEBSOCKET_TOO_BIG ? "message too large when expanded"
-		                                    : "bad compressed data");
-	else if (!session->gate.binary && !channel_utf8_valid(data, length))
-		note_failure(session, WEBSOCKET_BAD_DATA, "text isn't UTF-8");
-	else
-		deliver(session, data, length);
-}
-
-// A message has ended. If it wasn't sent straight out of the library's buffer, it is all here.
-static bool end_message(struct websocket_session *session)
-{
-	bool complete = session->gate.binary || channel_utf8_complete(&session->utf8);
-
-	session->utf8 = (struct channel_utf8){0};
-	if (session->delivered || session->blocked_since) {
-		session->delivered = false;
-		return true;
-	}
-	if (session->gate.compressed)
-		deliver_expanded(session);
-	else if (!complete)
-		note_failure(session, WEBSOCKET_BAD_DATA, "text ends inside of a character");
-	else
-		deliver(session, session->message ? session->message : "", session->message_length);
-	session->delivered = false;
-	if (!session->blocked_since)
-		drop_message(session);
-	if (session->failure)
-		fail(session, session->failure, session->why);
-	return !session->failure;
-}
-
-static bool take_data(struct websocket_session *session, char *data, bool ends)
-{
-	const struct websocket_gate *gate = &session->gate;
-
-	// What comes behind our CLOSE doesn't interest anybody.
-	if (session->step != WEBSOCKET_SESSION_OPEN)
-		return true;
-	session->awaited = gate->approved - gate->header;
-	return take(session, data, gate->approved) && (!ends || end_message(session));
-}
-
-// The client wants to end, or has answered our own wish.
-static void take_close(struct websocket_session *session, const struct websocket_close *close)
-{
-	if (session->step == WEBSOCKET_SESSION_OPEN) {
-		leave(session, close->code, close->reason, close->reason_length);
-		write_close(session, close->code, close->reason, close->reason_length);
-	}
-	end(session);
-}
-
-// Deals with the next piece of the input. Returns whether there may be another.
-static bool step(struct websocket_session *session)
-{
-	struct connection *connection = &session->connection;
-	struct websocket_close close;
-	char *data = connection_input(connection);
-	int result = websocket_gate_feed(
-	        &session->gate, data, connection_input_length(connection), &close);
-	size_t approved = session->gate.approved;
-	bool again = true;
-
-	switch (result) {
-	case WEBSOCKET_GATE_MORE:
-		return false;
-	case WEBSOCKET_GATE_DATA:
-	case WEBSOCKET_GATE_MESSAGE:
-		again = take_data(session, data, result == WEBSOCKET_GATE_MESSAGE);
-		break;
-	case WEBSOCKET_GATE_PING:
-		again = session->step != WEBSOCKET_SESSION_OPEN || take(session, data, approved);
-		break;
-	case WEBSOCKET_GATE_PONG:
-		break;
-	case WEBSOCKET_GATE_CLOSE:
-		take_close(session, &close);
-		return false;
-	default:
-		fail(session, (uint16_t)result, session->gate.why);
-		return false;
-	}
-	if (again)
-		connection_consume(connection, approved);
-	return again;
-}
-
-static void advance(struct websocket_session *session)
-{
-	struct connection *connection = &session->connection;
-
-	while (session->step != WEBSOCKET_SESSION_OVER && !connection->closed &&
-	        !session->blocked_since && !session->throttled &&
-	        connection_input_length(connection) > 0)
-		if (!step(session))
-			break;
-	if (session->step == WEBSOCKET_SESSION_OVER || connection->closed)
-		return;
-	connection_want_read(connection, !session->blocked_since && !session->throttled);
-	if (connection->eof && !session->blocked_since && !session->throttled) {
-		leave(session, WEBSOCKET_ABNORMAL, "", 0);
-		end(session);
-	}
-}
-
-bool websocket_session_unblock(struct websocket_session *session)
-{
-	deliver(session, session->message ? session->message : "", session->message_length);
-	if (session->failure) {
-		fail(session, session->failure, session->why);
-		return true;
-	}
-	unlist_blocked(session);
-	if (!session->delivered) {
-		enlist_blocked(session);
-		return false;
-	}
-	session->delivered = false;
-	session->blocked_since = 0;
-	drop_message(session);
-	session->heard = now(session);
-	advance(session);
-	return true;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -541,7 +204,7 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 		if (!write_compressed(session, message, shared))
 			connection_write_later(
 			        &session->connection, message->parts, message->count, shared);
-		session->active = now(session);
+		session->active = websocket_session_now(session);
 		session->server->stats.sent++;
 	}
 	if (message->close)
@@ -557,8 +220,8 @@ static void on_backlog(struct connection *connection)
 
 	if (session->backlog_since || session->step == WEBSOCKET_SESSION_OVER)
 		return;
-	session->backlog_since = now(session);
-	rearm(session);
+	session->backlog_since = websocket_session_now(session);
+	websocket_session_arm(session);
 }
 
 bool websocket_session_broadcast(
@@ -577,7 +240,7 @@ bool websocket_session_broadcast(
 			session->copied += (uint32_t)length;
 			on_backlog(connection);
 		}
-		session->active = now(session);
+		session->active = websocket_session_now(session);
 		session->server->stats.sent++;
 	}
 	if (message->close)
@@ -612,14 +275,14 @@ static void on_data(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
 
-	session->heard = now(session);
+	session->heard = websocket_session_now(session);
 	session->pinged = 0;
-	advance(session);
+	websocket_input_read(session);
 }
 
 static void on_eof(struct connection *connection)
 {
-	advance(session_of(connection));
+	websocket_input_read(session_of(connection));
 }
 
 static void on_drained(struct connection *connection)
@@ -629,15 +292,15 @@ static void on_drained(struct connection *connection)
 	session->replies = session->copied = 0;
 	session->throttled = false;
 	session->backlog_since = 0;
-	advance(session);
+	websocket_input_read(session);
 }
 
 static void on_closed(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
 
-	leave(session, session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "",
-	        0);
+	websocket_session_leave(session,
+	        session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "", 0);
 	session->step = WEBSOCKET_SESSION_OVER;
 	session->seam.muted = true;
 	if (!session->inside)
@@ -670,12 +333,12 @@ static void give_up_slow(struct websocket_session *session)
 	static const uint16_t codes[] = {WEBSOCKET_TRY_LATER, WEBSOCKET_POLICY};
 	int how = session->server->options->websocket_slow;
 
-	leave(session, how < 2 ? codes[how] : WEBSOCKET_ABNORMAL, "too slow", 8);
+	websocket_session_leave(session, how < 2 ? codes[how] : WEBSOCKET_ABNORMAL, "too slow", 8);
 	session->server->stats.failed++;
 	if (how < 2)
-		write_close(session, codes[how], "too slow", 8);
+		websocket_session_write_close(session, codes[how], "too slow", 8);
 	if (how < 2)
-		end(session);
+		websocket_session_end(session);
 	else
 		connection_close(&session->connection);
 }
@@ -694,16 +357,16 @@ static void on_timer(struct timer *timer)
 
 	if (session->step == WEBSOCKET_SESSION_CLOSING) {
 		if (is_over(session, session->closing, options->websocket_close_timeout))
-			end(session);
+			websocket_session_end(session);
 	} else if (session->blocked_since &&
 	           left(session, session->blocked_since, options->websocket_full_timeout) <= 0) {
-		fail(session, WEBSOCKET_TRY_LATER, "no room for its message");
+		websocket_session_fail(session, WEBSOCKET_TRY_LATER, "no room for its message");
 	} else if (session->backlog_since &&
 	           is_over(session, session->backlog_since, options->websocket_slow_timeout)) {
 		give_up_slow(session);
 	} else if (session->pinged && !session->blocked_since &&
 	           is_over(session, session->pinged, options->websocket_pong_timeout)) {
-		leave(session, WEBSOCKET_ABNORMAL, "ping timed out", 14);
+		websocket_session_leave(session, WEBSOCKET_ABNORMAL, "ping timed out", 14);
 		connection_close(&session->connection);
 	} else if (is_over(session, session->opened, options->websocket_lifetime)) {
 		websocket_session_close(session, WEBSOCKET_GOING_AWAY, "lifetime is over");
@@ -711,13 +374,13 @@ static void on_timer(struct timer *timer)
 		websocket_session_close(session, WEBSOCKET_NORMAL, "idle");
 	} else if (!session->pinged && !session->blocked_since &&
 	           is_over(session, session->heard, options->websocket_ping_interval)) {
-		session->pinged = now(session);
+		session->pinged = websocket_session_now(session);
 		// While others wait to be written, it would wait too: then that has a time-out.
 		if (!connection_backlogged(&session->connection))
 			write_frame(session, 0x89, NULL, 0);
 	}
 	if (session->step != WEBSOCKET_SESSION_OVER && !session->connection.closed)
-		rearm(session);
+		websocket_session_arm(session);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -753,7 +416,7 @@ void websocket_session_start(struct websocket_server *server, struct connection 
 	connection->protocol = &protocol;
 	connection->input_limit = CONNECTION_BUFFER;
 	session->server = server;
-	session->opened = session->heard = session->active = now(session);
+	session->opened = session->heard = session->active = websocket_session_now(session);
 	session->order = 1; // websocket.connect was 0
 	strcpy(session->reply_channel, setup->reply_channel);
 	strcpy(session->remote_address, setup->remote_address);
@@ -765,8 +428,8 @@ void websocket_session_start(struct websocket_server *server, struct connection 
 	set_no_delay(connection->fd);
 	server->stats.opened++;
 	session->inside = true;
-	result = lws_loop_open(&server->loop, &session->seam, &side, setup->key, setup->headers,
-	        setup->headers_length);
+	result = lws_loop_open(&server->loop, &session->seam, &websocket_input_side, setup->key,
+	        setup->headers, setup->headers_length);
 	session->inside = false;
 	if (result < 0 && !connection->closed) {
 		log_limited(LOG_LEVEL_ERROR, "cannot open a WebSocket: %s", strerror(-result));
@@ -776,6 +439,6 @@ void websocket_session_start(struct websocket_server *server, struct connection 
 		lws_loop_close(&server->loop, &session->seam);
 		return;
 	}
-	rearm(session);
-	advance(session);
+	websocket_session_arm(session);
+	websocket_input_read(session);
 }

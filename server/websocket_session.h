@@ -92,8 +92,32 @@ bool websocket_session_broadcast(
 // Starts to close, if that hasn't begun. REASON is UTF-8, at most 123 octets.
 void websocket_session_close(struct websocket_session *session, uint16_t code, const char *reason);
 
-// Tries again to send the client's message that found no room. Returns whether it did.
-bool websocket_session_unblock(struct websocket_session *session);
-
 // Whether CONNECTION is a WebSocket: else it is an http_session.
 bool websocket_session_is(const struct connection *connection);
+
+// ---------------------------------------------------------------------------------------------
+// Between websocket_session.c and websocket_input.c
+// ---------------------------------------------------------------------------------------------
+
+// The time in ticks of the wheel.
+static inline uint32_t websocket_session_now(const struct websocket_session *session)
+{
+	return (uint32_t)session->server->wheel->tick;
+}
+
+// Sets the timer to the next moment at which something could have to be done. What only moves a deadline away
+// needn't call it: the timer looks again when it fires.
+void websocket_session_arm(struct websocket_session *session);
+
+// The connection is over for the consumers, whatever is still said on the wire: tells them, once.
+void websocket_session_leave(
+        struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length);
+
+void websocket_session_write_close(
+        struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length);
+
+// Nothing more is read: what is queued is written, and the client gets time to read it. Not while session->inside.
+void websocket_session_end(struct websocket_session *session);
+
+// The client has broken a rule or a limit: tells it, and ends (RFC 6455, 7.1.7). Not while session->inside.
+void websocket_session_fail(struct websocket_session *session, uint16_t code, const char *why);
