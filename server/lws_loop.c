@@ -25,9 +25,14 @@
 // The event loop that the library sees
 // ---------------------------------------------------------------------------------------------
 
+#if LWS_LIBRARY_VERSION_NUMBER < 4001000 ||                                                        \
+        (LWS_LIBRARY_VERSION_NUMBER < 4002000 && !defined(LWS_WITH_EVLIB_PLUGINS))
+#error "libwebsockets must be 4.1 with event loops as plug-ins, or 4.2 or later"
+#endif
+
 #if LWS_LIBRARY_VERSION_NUMBER < 4002000
-// Private to the library in 4.1, where the event loops are plug-ins of the same source. The build checks
-// that this is the version; later ones have it in their header.
+// Private to the library in 4.1, where the event loops are plug-ins of the same source; later ones have it in
+// their header.
 struct lws_event_loop_ops {
 	const char *name;
 	int (*init_context)(struct lws_context *, const struct lws_context_creation_info *);

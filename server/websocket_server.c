@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/log.h"
 #include "server/websocket_farewell.h"
 #include "server/websocket_input.h"
 #include "server/websocket_session.h"
@@ -24,6 +25,8 @@ int websocket_server_init(struct websocket_server *server, const struct options 
 	server->blocked_last = &server->blocked;
 	server->message = forebay_message_new(layer);
 	result = server->message ? lws_loop_init(&server->loop) : -ENOMEM;
+	if (result == -ENOSYS)
+		log_error("libwebsockets doesn't read and write through this program");
 	if (result < 0)
 		websocket_server_fini(server);
 	return result;
