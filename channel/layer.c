@@ -19,6 +19,7 @@
 #define DEFAULT_REPLY_CHANNELS 65536
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
+#define DEFAULT_GROUP_EXPIRY   86400
 #define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
 #define HOUSEKEEPING           1000 // ms between two rounds
 // ms until the dead and the expired are looked for again, if there were none, and one more for so many
@@ -67,12 +68,14 @@ const char *forebay_strerror(int result)
 	return result < (int)(sizeof texts / sizeof *texts) ? texts[result] : "unknown result";
 }
 
+int64_t channel_clock_ahead;
+
 int64_t channel_now(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000 + channel_clock_ahead;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -214,16 +217,19 @@ static int make_geometry(const struct forebay_options *options, struct shm_geome
 	uint32_t replies =
 	        options->reply_channels ? options->reply_channels : DEFAULT_REPLY_CHANNELS;
 	uint32_t expiry = options->expiry ? options->expiry : DEFAULT_EXPIRY;
+	uint32_t group_expiry =
+	        options->group_expiry ? options->group_expiry : DEFAULT_GROUP_EXPIRY;
 
-	if (shm_geometry_choose(geometry, size, channels, replies) < 0)
+	if (shm_geometry_choose(geometry, size, channels, replies, options->groups) < 0)
 		return fail(-EINVAL,
-		        "a layer of %llu KiB can't hold %u channels and %u reply channels; make it "
-		        "larger, "
-		        "or these fewer",
+		        "a layer of %llu KiB can't hold %u channels, %u reply channels and their "
+		        "groups; make it larger, or these fewer",
 		        (unsigned long long)size >> 10, channels, replies);
-	if (expiry > UINT32_MAX / 1000)
-		return fail(-EINVAL, "an expiry of %u seconds is too long", expiry);
+	if (expiry > UINT32_MAX / 1000 || group_expiry > UINT32_MAX / 1000)
+		return fail(-EINVAL, "an expiry of %u seconds is too long",
+		        expiry > group_expiry ? expiry : group_expiry);
 	geometry->expiry = expiry * 1000;
+	geometry->group_expiry = group_expiry * 1000;
 	return 0;
 }
 
@@ -257,11 +263,16 @@ static void compare(struct forebay *layer, const struct shm_terms *terms, const 
 		differ(layer, "%u channels, not %u", is->narrow, wanted->narrow);
 	if (is->endpoints != wanted->endpoints)
 		differ(layer, "%u reply channels, not %u", is->endpoints, wanted->endpoints);
+	if (is->groups != wanted->groups)
+		differ(layer, "%u groups, not %u", is->groups, wanted->groups);
 	if (layer->segment.size != size)
 		differ(layer, "size %.1f MiB, not %.1f", (double)layer->segment.size / (1 << 20),
 		        (double)size / (1 << 20));
 	if (is->expiry != wanted->expiry)
 		differ(layer, "expiry %u s, not %u", is->expiry / 1000, wanted->expiry / 1000);
+	if (is->group_expiry != wanted->group_expiry)
+		differ(layer, "group expiry %u s, not %u", is->group_expiry / 1000,
+		        wanted->group_expiry / 1000);
 	if (strcmp(layer->segment.patterns, terms->patterns) != 0)
 		differ(layer, "capacities %.300s, not %.300s", layer->segment.patterns,
 		        terms->patterns);

@@ -6,12 +6,9 @@
 
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "shm/prefix.h"
 
-// A reply channel's id is index:24 | generation:40 of its endpoint; a stream's is slot:8 |
-// incarnation:24 | count:32, so that it never comes back.
-#define ID_OF(INDEX, GENERATION) ((uint64_t)(INDEX) << 40 | (GENERATION))
-#define ID_INDEX(ID)             ((uint32_t)((ID) >> 40))
-#define ID_GENERATION(ID)        ((ID)&0xffffffffffull)
+// A stream's id is slot:8 | incarnation:24 | count:32, so that it never comes back.
 
 #define PREFIXES_KEPT 16 // in use or not
 
@@ -80,6 +77,7 @@ static int find_prefix(struct forebay *layer, const char *name, struct channel_p
 	strcpy(prefix->name, name);
 	channel_name_make(example, name, '!', 0);
 	prefix->window = channel_capacity(layer, example);
+	prefix->number = shm_prefix_enter(&layer->segment, layer->self.uid, name);
 	prefix->next = layer->prefixes;
 	layer->prefixes = prefix;
 	layer->prefix_count++;
@@ -103,7 +101,7 @@ void channel_prefix_unuse(struct forebay *layer, struct channel_prefix *prefix)
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name)
 {
-	channel_name_make(name, prefix->name, '!', ID_OF(index, generation));
+	channel_name_make(name, prefix->name, '!', CHANNEL_REPLY_ID(index, generation));
 }
 
 int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window, void *owner,
@@ -134,7 +132,8 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
 	reply->limit = reply->window;
 	reply->seen = reply->held = 0;
 	reply->generation = shm_endpoint_open(&layer->segment, reply->index,
-	        (uint64_t)layer->inbox.generation << 32 | layer->inbox.id, reply->window);
+	        (uint64_t)layer->inbox.generation << 32 | layer->inbox.id, reply->window,
+	        known->number);
 	channel_reply_name(known, reply->index, reply->generation, name);
 	return 0;
 }
@@ -163,7 +162,7 @@ int forebay_reply_close(struct forebay *layer, const char *name)
 		return -ESTALE;
 	if (channel_name_kind(name, &id) != CHANNEL_REPLY)
 		return FOREBAY_BAD_NAME;
-	reply = channel_reply_find(layer, ID_INDEX(id), ID_GENERATION(id));
+	reply = channel_reply_find(layer, CHANNEL_REPLY_INDEX(id), CHANNEL_REPLY_GENERATION(id));
 	if (!reply)
 		return FOREBAY_GONE;
 	channel_nudge_slots(

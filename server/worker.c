@@ -257,6 +257,15 @@ static void on_layer(evutil_socket_t fd, short what, void *argument)
 	(void)argument;
 }
 
+// A response answers one request: there is nothing that could be said to several.
+static void drop_group_message(struct forebay_message *message)
+{
+	log_limited(LOG_LEVEL_WARNING,
+	        "dropped a message to the group %s: an http.response! channel can't be a member",
+	        forebay_message_group(message));
+	forebay_message_free(message);
+}
+
 // Receives up to the budget. Returns whether the layer has nothing more for now, and will wake us.
 static bool receive(struct worker *worker)
 {
@@ -273,7 +282,9 @@ static bool receive(struct worker *worker)
 			return true;
 		}
 		session = forebay_message_owner(message);
-		if (session)
+		if (forebay_message_group(message))
+			drop_group_message(message);
+		else if (session)
 			http_session_reply(session, message);
 		else
 			forebay_message_free(message);

@@ -39,6 +39,10 @@ struct shm_process_mem {
 	uint32_t spare;
 	char role[SHM_ROLE_SIZE];
 
+	// The group that this process is inside, or 0: until it leaves, nobody frees a cell of that group.
+	// Written by this process and, when it is dead, by its reaper. See group.h.
+	_Alignas(SHM_LINE) shm_atomic64 hazard;
+
 	// Kept over all incarnations, so a sum over the slots is exact whoever dies.
 	_Alignas(SHM_LINE_PAIR) shm_atomic64 counters[SHM_COUNTERS];
 };

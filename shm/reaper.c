@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "shm/compact.h"
 #include "shm/endpoint.h"
+#include "shm/prefix.h"
 
 static bool is_users(uint64_t uid, uint32_t slot)
 {
@@ -153,6 +155,8 @@ void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reape
 {
 	// Endpoints first: senders learn at once that nobody is there.
 	release_endpoints(table, slot);
+	shm_compact_release(table, slot);
+	shm_prefix_recover(table->segment, slot);
 	release_channels(table, slot, reaped);
 	release_held(table, slot, reaped);
 	release_zones(table, slot, reaped);
@@ -242,5 +246,6 @@ bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int6
 		return false;
 	shm_reaper_run(table, reaped);
 	reaped->expired += expire_part(table, limit);
+	shm_compact_sweep(table, now, table->segment->geometry.cells / SHM_SWEEPS);
 	return true;
 }

@@ -33,6 +33,7 @@ enum shm_result {
 	SHM_EMPTY = 2,
 	SHM_CLOSED = 3,  // the ring serves another channel now, or none: look the name up again
 	SHM_CORRUPT = 4, // the words make no sense: somebody scribbled over them
+	SHM_CLASH = 5,   // of a group: another name has the same key
 };
 
 // The hints of a ring, inside its channel's shared image.
