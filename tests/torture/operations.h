@@ -29,11 +29,12 @@ struct operation {
 	const char *name;
 
 	// In the tester: before the victim is there; when it is ready; while it is stopped, after the others went
-	// on; and after it has ended, before the accounts are settled. Each may be NULL.
+	// on; after it has ended, before the accounts are settled; and after that. Each may be NULL.
 	void (*stage)(struct world *world);
 	void (*meet)(struct world *world);
 	void (*meanwhile)(struct world *world);
 	void (*after)(struct world *world);
+	void (*clean)(void);
 	// Whether a stopped victim that goes on has no reason to sleep. NULL: it never sleeps.
 	bool (*is_awake)(struct world *world);
 

@@ -135,6 +135,8 @@ static void end_by_kill(const struct operation *operation, pid_t pid)
 	if (operation->after)
 		operation->after(&world);
 	world_settle(&world, operation->losses);
+	if (operation->clean)
+		operation->clean();
 }
 
 static const struct operation *current;
@@ -170,6 +172,8 @@ static void end_by_itself(const struct operation *operation, pid_t pid)
 	if (operation->after)
 		operation->after(&world);
 	world_settle(&world, 0);
+	if (operation->clean)
+		operation->clean();
 }
 
 static void disturb(const struct operation *operation, const struct tracer_path *path,
