@@ -41,8 +41,8 @@ static void prepare(const char *channel, uint32_t length)
 {
 	outgoing_channel = channel;
 	outgoing_number = victim_report->sent++;
-	outgoing = traffic_build(own, channel, WORLD_VICTIM,
-	        trial * WORLD_NUMBERS + outgoing_number, length, NULL);
+	outgoing = traffic_build(
+	        own, channel, WORLD_VICTIM, trial * WORLD_NUMBERS + outgoing_number, length, NULL);
 	victim_report->fate[outgoing_number] = WORLD_MAY;
 }
 
@@ -361,9 +361,9 @@ static void stage_old(struct world *world)
 		struct shm_block_mem *block = shm_pool_block(pool, handle);
 
 		if (SHM_OWN_STATE(load_acquire(&block->own)) == SHM_SENT)
-			store_relaxed(&block->sent_at,
-			        load_relaxed(&block->sent_at) -
-			                2 * world->a->segment.geometry.expiry);
+			store_relaxed(
+			        &block->sent_at, load_relaxed(&block->sent_at) -
+			                                 2 * world->a->segment.geometry.expiry);
 	}
 }
 
@@ -419,8 +419,8 @@ static void after_named(struct world *world)
 	if (victim_report->name[0] == '\0')
 		return;
 	if (traffic_send(world->a, victim_report->name, WORLD_A, 0, 0, 0) != FOREBAY_GONE)
-		world_complain(world, WORLD_LEAKED, "\"%s\" still takes messages",
-		        victim_report->name);
+		world_complain(
+		        world, WORLD_LEAKED, "\"%s\" still takes messages", victim_report->name);
 	if (!strchr(victim_report->name, '?'))
 		return;
 	for (int i = 0; i < 2; i++) {
@@ -479,8 +479,8 @@ static void after_receive_event(struct world *world)
 {
 	if (victim_report->done && victim_report->result == FOREBAY_TIMEOUT &&
 	        is_quiet_waiting(world) && !victim_report->readable)
-		world_complain(world, WORLD_ASLEEP,
-		        "a message waits, and the descriptor isn't readable");
+		world_complain(
+		        world, WORLD_ASLEEP, "a message waits, and the descriptor isn't readable");
 }
 
 // Ends the channel "ending" while the victim sends there, and makes another of what it was.

@@ -17,7 +17,7 @@ struct victim_report {
 	bool readable; // after it, its descriptor was
 	int result;    // of it
 	uint32_t slot;
-	uint32_t sent; // messages, also tried ones
+	uint32_t sent;               // messages, also tried ones
 	uint8_t fate[WORLD_NUMBERS]; // enum world_fate of each
 	uint32_t received;
 	struct traffic_stamp stamp[WORLD_NUMBERS]; // of what it received

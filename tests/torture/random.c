@@ -25,8 +25,10 @@ enum {
 static const char help[] =
         "Usage: random [OPTION]...\n"
         "\n"
-        "Runs a dozen processes on a layer of its own, and kills, stops and continues them at random. No\n"
-        "message may be torn, doubled, reordered or lost except with a process that held it, and in the\n"
+        "Runs a dozen processes on a layer of its own, and kills, stops and continues them at "
+        "random. No\n"
+        "message may be torn, doubled, reordered or lost except with a process that held it, and "
+        "in the\n"
         "end everything has to be free.\n"
         "\n"
         "  --seconds N    how long (default 3)\n"

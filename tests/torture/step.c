@@ -2,7 +2,6 @@
 // step - kills and stops a process at the instructions of each operation on a layer, and looks at what that does
 // to the others. Tests in TAP, one an operation and way of disturbing it; see --help.
 #include <getopt.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,8 @@
 #include "tests/torture/tracer.h"
 
 enum {
-	HANG = 60,           // s for one trial: only a hang takes that long
-	STEPS_MAX = 500000,  // instructions of one operation
+	HANG = 60,          // s for one trial: only a hang takes that long
+	STEPS_MAX = 500000, // instructions of one operation
 	STOPS_SAMPLED = 40, // of each operation, unless every one is wanted
 };
 
@@ -29,11 +28,14 @@ enum disturbance {
 static const char help[] =
         "Usage: step [OPTION]...\n"
         "\n"
-        "Kills, and stops, a process at the instructions of each operation on a layer, one after the\n"
+        "Kills, and stops, a process at the instructions of each operation on a layer, one after "
+        "the\n"
         "other, and checks that the others go on and that everything comes back.\n"
         "\n"
-        "  --every        at every instruction; otherwise it kills only where a death leaves something\n"
-        "                 else behind than one instruction before (another image of everything but the\n"
+        "  --every        at every instruction; otherwise it kills only where a death leaves "
+        "something\n"
+        "                 else behind than one instruction before (another image of everything but "
+        "the\n"
         "                 contents of messages, or a system call done), and stops at a sample\n"
         "  --only TEXT    operations whose name contains TEXT\n"
         "  --first        ends at the first violation\n"
@@ -292,16 +294,6 @@ static bool can_trace(void)
 	return can;
 }
 
-// Tester and victim take turns: on one processor that is fastest.
-static void stay_here(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)sched_getcpu(), &set);
-	(void)sched_setaffinity(0, sizeof set, &set);
-}
-
 // A string instruction is stepped once an octet; have the C library copy and fill in another way.
 static void avoid_string_instructions(char **argv)
 {
@@ -359,7 +351,6 @@ int main(int argc, char **argv)
 	}
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	signal(SIGALRM, hung);
-	stay_here();
 	traffic_init();
 	victim_report = mmap(NULL, sizeof *victim_report, PROT_READ | PROT_WRITE,
 	        MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -182,8 +182,7 @@ static void watch_futex(pid_t pid, void (*sleeps)(uint32_t value))
 {
 	struct user_regs_struct registers;
 
-	if (ptrace(PTRACE_GETREGS, pid, NULL, &registers) == 0 &&
-	        registers.orig_rax == SYS_futex &&
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &registers) == 0 && registers.orig_rax == SYS_futex &&
 	        (registers.rsi & FUTEX_CMD_MASK) == FUTEX_WAIT &&
 	        registers.rax == (unsigned long long)-ENOSYS) // the entry
 		sleeps((uint32_t)registers.rdx);

@@ -21,7 +21,8 @@ struct tracer_path {
 	uint32_t count; // of instructions
 	uint32_t room;
 	uint64_t *address;
-	uint32_t *first; // the latest position up to this one whose address occurs there for the first time
+	uint32_t *
+	        first; // the latest position up to this one whose address occurs there for the first time
 	uint8_t *events; // of instruction I: see below
 };
 

@@ -21,8 +21,8 @@ void traffic_init(void)
 // Where in the table a message's octets begin.
 static const unsigned char *octets_of(const struct traffic_stamp *stamp)
 {
-	uint64_t hash = (stamp->sender * 0x9e3779b97f4a7c15ull) ^
-	                (stamp->number * 0xc2b2ae3d27d4eb4full);
+	uint64_t hash =
+	        (stamp->sender * 0x9e3779b97f4a7c15ull) ^ (stamp->number * 0xc2b2ae3d27d4eb4full);
 
 	return table + (hash >> 24) % TRAFFIC_MAX;
 }
@@ -41,8 +41,8 @@ struct forebay_message *traffic_build(struct forebay *layer, const char *channel
 {
 	static unsigned char content[TRAFFIC_MAX];
 	struct forebay_message *message = forebay_message_new(layer);
-	struct traffic_stamp stamp = {sender, number, (uint32_t)(sizeof stamp + length),
-	        hash_of(channel)};
+	struct traffic_stamp stamp = {
+	        sender, number, (uint32_t)(sizeof stamp + length), hash_of(channel)};
 
 	if (!message || stamp.length > sizeof content)
 		abort();

@@ -29,8 +29,7 @@ static const struct shm_geometry geometry = {
         .expiry = 60000,
 };
 
-void world_complain(
-        struct world *world, enum world_violation violation, const char *format, ...)
+void world_complain(struct world *world, enum world_violation violation, const char *format, ...)
 {
 	va_list arguments;
 
@@ -162,8 +161,7 @@ static void note(struct world *world, struct forebay_message *message)
 		return;
 	}
 	world_got(world, &stamp);
-	if (stamp.sender >= WORLD_SENDERS ||
-	        strcmp(forebay_message_channel(message), "work") != 0)
+	if (stamp.sender >= WORLD_SENDERS || strcmp(forebay_message_channel(message), "work") != 0)
 		return;
 	number = (uint32_t)(stamp.number % WORLD_NUMBERS) + 1;
 	if (number < world->last[stamp.sender])
