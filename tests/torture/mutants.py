@@ -84,31 +84,29 @@ MUTANTS = [
     (
         "the reaper frees what the dead had sent",
         "shm/reaper.c",
-        "SHM_OWN_STATE(own) == SHM_SENT && !is_published(table, own, handle) &&",
-        "SHM_OWN_STATE(own) == SHM_SENT && (is_published(table, own, handle) || true) &&",
+        "SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&",
+        "SHM_OWN_STATE(own) == SHM_SENT && (shm_reaper_is_published(table, own, handle) || true) &&",
         "send",
     ),
     (
         "the reaper leaves what was about to be sent",
         "shm/reaper.c",
-        "SHM_OWN_STATE(own) == SHM_SENT && !is_published(table, own, handle) &&",
-        "SHM_OWN_STATE(own) == SHM_SENT && is_published(table, own, handle) && false &&",
+        "SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&",
+        "SHM_OWN_STATE(own) == SHM_SENT && shm_reaper_is_published(table, own, handle) && false &&",
         "send",
     ),
     (
         "the reaper doesn't look for extents that no head lists",
         "shm/reaper.c",
-        "if (SHM_OWN_STATE(own) == SHM_PART && !is_listed(table->pool, own, handle))",
-        "if (SHM_OWN_STATE(own) == SHM_PART && !is_listed(table->pool, own, handle) && false)",
+        "if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle))",
+        "if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle) && false)",
         "send several extents",
     ),
     (
         "the reaper frees heads without their extents",
         "shm/reaper.c",
-        """			shm_pool_free(pool, handle);
-			reaped""",
-        """			store_release(&block->own, SHM_FREE);
-			reaped""",
+        "			shm_pool_free(pool, handle);",
+        "			store_release(&block->own, SHM_FREE);",
         "receive several extents",
     ),
     (
@@ -117,6 +115,17 @@ MUTANTS = [
         "if (load_relaxed(&channel->receivers[slot / 64]) & bit)",
         "if (load_relaxed(&channel->receivers[slot / 64]) & bit & 0)",
         "receive",
+    ),
+    (
+        "what the dead held is counted only when it is free",
+        "shm/reaper.c",
+        """			shm_process_count(table->self, SHM_COUNT_LOST, 1);
+			shm_pool_free(pool, handle);
+""",
+        """			shm_pool_free(pool, handle);
+			shm_process_count(table->self, SHM_COUNT_LOST, 1);
+""",
+        "reap",
     ),
     (
         "whoever doesn't answer is taken for dead",
@@ -234,14 +243,15 @@ def caught(binary, only):
         sys.exit(0)
     if result.returncode == 0:
         return None
-    lines = [line for line in result.stdout.splitlines() if re.search(r", instruction \d+: |Bail out", line)]
+    complaint = re.compile(r", instruction \d+: |Bail out")
+    lines = [line for line in result.stdout.splitlines() if complaint.search(line)]
     if not lines:
         raise ValueError(f"no violation, but status {result.returncode}:\n{result.stdout}")
     return f"{lines[0].lstrip('# ')} ({took:.1f} s)"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=pathlib.Path, required=True, help="of the sources")
     parser.add_argument("--only", default="", help="mutants whose description contains this")
     parser.add_argument("--library", action="append", default=[], help="to be linked, in this order")

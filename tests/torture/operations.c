@@ -155,15 +155,22 @@ static void ready_receive_event(void)
 
 static void ready_receive_forked(void)
 {
+	int born[2];
+	char byte;
 	pid_t child;
 
 	ready_receive();
+	need(pipe(born) == 0);
 	child = fork();
 	need(child >= 0);
-	if (child == 0)
+	if (child == 0) {
+		(void)!write(born[1], "", 1);
 		for (;;)
 			pause();
+	}
 	victim_report->child = child;
+	// Until the child has run its fork handler, it keeps its parent's lock.
+	need(read(born[0], &byte, 1) == 1);
 }
 
 static void act_receive(void)
@@ -208,9 +215,9 @@ static void ready_detach(void)
 	need(forebay_listen(own, "work") == 0 && forebay_listen(own, "quiet") == 0);
 	need(forebay_receive(own, 0, &incoming) == 0 && forebay_receive(own, 0, &incoming) == 0);
 	need(forebay_reply_open(own, "answer", 2, NULL, name) == 0);
-	send_now(name, 100, WORLD_MAY);
+	send_now(name, 100, WORLD_SENT);
 	need(forebay_stream_open(own, "stream", name) == 0);
-	send_now(name, LARGE, WORLD_MAY);
+	send_now(name, LARGE, WORLD_SENT);
 }
 
 static void act_detach(void)
@@ -228,8 +235,8 @@ static void ready_stream_close(void)
 {
 	act_stream_open();
 	need(victim_report->result == 0);
-	send_now(victim_report->name, 100, WORLD_MAY);
-	send_now(victim_report->name, LARGE, WORLD_MAY);
+	send_now(victim_report->name, 100, WORLD_SENT);
+	send_now(victim_report->name, LARGE, WORLD_SENT);
 }
 
 static void act_stream_close(void)
@@ -304,8 +311,8 @@ static void stage_large(struct world *world)
 // For a victim to be held, and to be lost with it.
 static void stage_two_to_lose(struct world *world)
 {
-	world_send(world, world->a, WORLD_A, "work", 30, WORLD_MAY);
-	world_send(world, world->a, WORLD_A, "work", LARGE, WORLD_MAY);
+	world_send(world, world->a, WORLD_A, "work", 30, WORLD_SENT);
+	world_send(world, world->a, WORLD_A, "work", LARGE, WORLD_SENT);
 }
 
 static void stage_reply(struct world *world)
@@ -374,8 +381,8 @@ static void meet_dead(struct world *world)
 	pid_t pid;
 
 	stage_two_to_lose(world);
-	number[0] = world_number(world, WORLD_DOOMED, WORLD_MAY);
-	number[1] = world_number(world, WORLD_DOOMED, WORLD_MAY);
+	number[0] = world_number(world, WORLD_DOOMED, WORLD_SENT);
+	number[1] = world_number(world, WORLD_DOOMED, WORLD_SENT);
 	pid = fork();
 	if (pid == 0) {
 		char name[FOREBAY_NAME_SIZE];
@@ -395,8 +402,8 @@ static void meet_dead(struct world *world)
 
 static void meet_named(struct world *world)
 {
-	world_send(world, world->a, WORLD_A, victim_report->name, 100, WORLD_MAY);
-	world_send(world, world->a, WORLD_A, victim_report->name, 100, WORLD_MAY);
+	world_send(world, world->a, WORLD_A, victim_report->name, 100, WORLD_SENT);
+	world_send(world, world->a, WORLD_A, victim_report->name, 100, WORLD_SENT);
 }
 
 // The victim's message may have gone into a channel of that name, or the channel be there without it.
@@ -418,7 +425,7 @@ static void after_named(struct world *world)
 
 	if (victim_report->name[0] == '\0')
 		return;
-	if (traffic_send(world->a, victim_report->name, WORLD_A, 0, 0, 0) != FOREBAY_GONE)
+	if (!world_is_gone(world, victim_report->name))
 		world_complain(
 		        world, WORLD_LEAKED, "\"%s\" still takes messages", victim_report->name);
 	if (!strchr(victim_report->name, '?'))

@@ -34,7 +34,8 @@ enum world_sender {
 // What may become of a message.
 enum world_fate {
 	WORLD_NEVER, // wasn't sent: must not arrive
-	WORLD_MAY,   // arrives once or not at all
+	WORLD_MAY,   // was perhaps sent: arrives once or not at all
+	WORLD_SENT,  // arrives once, or is counted as dropped or lost
 	WORLD_MUST,  // arrives once
 };
 
@@ -53,7 +54,7 @@ struct world {
 	struct forebay *a, *b;
 	char reply[FOREBAY_NAME_SIZE]; // b's reply channel
 	struct inventory before;       // with nothing going on
-	uint64_t lost;                 // counter, at the trial's beginning
+	uint64_t dropped;              // counted so, at the trial's beginning
 
 	uint64_t trial;
 	const char *what; // the operation and the way it is disturbed, for complaints
@@ -62,6 +63,7 @@ struct world {
 	uint32_t last[WORLD_SENDERS]; // received by b from "work", plus 1
 	enum world_fate fate[WORLD_SENDERS][WORLD_NUMBERS];
 	uint32_t got[WORLD_SENDERS][WORLD_NUMBERS];
+	uint32_t refusals; // sends that were refused, and counted so, on purpose
 
 	uint64_t violations[WORLD_VIOLATIONS], complaints;
 };
@@ -81,7 +83,7 @@ __attribute__((format(printf, 3, 4))) void world_complain(
 // Counts one more message of SENDER. Returns its number for traffic_send().
 uint64_t world_number(struct world *world, enum world_sender sender, enum world_fate fate);
 
-// Sends one that has to arrive (MUST), or may, and complains if it isn't accepted.
+// Sends a message that is MUST or SENT, and complains if it isn't accepted.
 void world_send(struct world *world, struct forebay *from, enum world_sender sender,
         const char *channel, uint32_t length, enum world_fate fate);
 
@@ -99,10 +101,11 @@ void world_drain_channel(struct world *world, const char *channel);
 void world_others_go_on(struct world *world, bool reap_first);
 
 // The end of a trial: reaps, and compares what is there with what was there before, and what arrived with what
-// was sent. At most LOSSES of the messages that had to arrive may be missing, and must have been counted.
+// was sent. At most LOSSES of the messages that had to arrive may be missing, and all that are must have been counted.
 void world_settle(struct world *world, uint32_t losses);
 
-uint64_t world_counter(struct world *world, enum forebay_counter counter);
+// Sends to a channel that has ended: true if it was told so.
+bool world_is_gone(struct world *world, const char *channel);
 
 // Attaches to the layer as everybody in this program does. NULL if that fails.
 struct forebay *world_attach(const char *role);
