@@ -43,7 +43,8 @@ static const char help[] =
 
 static struct world world;
 static bool every, first_only;
-static volatile uint64_t trials;
+static uint64_t trials;
+static uint32_t astray; // trials whose victim took another way than the recorded one
 
 // ---------------------------------------------------------------------------------------------
 // What a death leaves behind
@@ -189,7 +190,7 @@ static void disturb(const struct operation *operation, const struct tracer_path 
 	world_begin(&world, what, instruction);
 	trials = world.trial;
 	pid = start(operation);
-	(void)tracer_go(pid, path, instruction);
+	astray += !tracer_go(pid, path, instruction);
 	if (disturbance == KILL)
 		end_by_kill(operation, pid);
 	else
@@ -245,6 +246,7 @@ static bool test(
 
 	memset(world.violations, 0, sizeof world.violations);
 	world.complaints = 0;
+	astray = 0;
 	for (uint32_t i = 0; i <= path->count; i++) {
 		if (!is_chosen(path, way, i))
 			continue;
@@ -253,8 +255,8 @@ static bool test(
 		disturbed++;
 	}
 	alarm(0);
-	printf("# %s: %u instructions, %s at %u of them:", operation->name, path->count,
-	        way == KILL ? "killed" : "stopped", disturbed);
+	printf("# %s: %u instructions, %s at %u of them (%u elsewhere):", operation->name,
+	        path->count, way == KILL ? "killed" : "stopped", disturbed, astray);
 	for (int i = 0; i < WORLD_VIOLATIONS; i++) {
 		printf(" %llu %s", (unsigned long long)world.violations[i],
 		        world_violation_names[i]);

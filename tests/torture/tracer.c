@@ -77,30 +77,32 @@ static void grow(struct tracer_path *path)
 		abort();
 }
 
-// An address seen before is found in a table of the usual kind.
-static void find_first(struct tracer_path *path)
+// Counts how often each address has been met before, in a table of the usual kind.
+static void count_met(struct tracer_path *path)
 {
-	uint32_t size = 64, latest = 0;
-	uint64_t *seen;
+	struct {
+		uint64_t address;
+		uint32_t met;
+	} * table, *entry;
+	uint32_t size = 64;
 
-	while (size < 4 * path->count)
+	while (size < 2 * path->count)
 		size *= 2;
-	seen = calloc(size, sizeof *seen);
-	path->first = malloc((path->count + 1) * sizeof *path->first);
-	if (!seen || !path->first)
+	table = calloc(size, sizeof *table);
+	path->met = malloc((path->count + 1) * sizeof *path->met);
+	if (!table || !path->met)
 		abort();
 	for (uint32_t i = 0; i <= path->count; i++) {
 		uint64_t address = path->address[i];
 		uint32_t at = (uint32_t)(address * 0x9e3779b97f4a7c15ull >> 32) & (size - 1);
 
-		while (seen[at] && seen[at] != address)
+		while (table[at].address && table[at].address != address)
 			at = (at + 1) & (size - 1);
-		if (!seen[at])
-			latest = i;
-		seen[at] = address;
-		path->first[i] = latest;
+		entry = &table[at];
+		entry->address = address;
+		path->met[i] = entry->met++;
 	}
-	free(seen);
+	free(table);
 }
 
 bool tracer_record(pid_t pid, struct tracer_path *path, bool (*changed)(void), uint32_t limit)
@@ -125,7 +127,7 @@ bool tracer_record(pid_t pid, struct tracer_path *path, bool (*changed)(void), u
 		        (uint8_t)(((code & 0xffff) == 0x050f ? TRACER_SYSCALL : 0) |
 		                  (changed() ? TRACER_CHANGE : 0));
 	}
-	find_first(path);
+	count_met(path);
 	return true;
 }
 
@@ -133,7 +135,7 @@ void tracer_path_fini(struct tracer_path *path)
 {
 	free(path->address);
 	free(path->events);
-	free(path->first);
+	free(path->met);
 	*path = (struct tracer_path){0};
 }
 
@@ -141,41 +143,56 @@ void tracer_path_fini(struct tracer_path *path)
 // Running
 // ---------------------------------------------------------------------------------------------
 
-// Runs to ADDRESS. The breakpoint is in the child's private copy of the page. False if it can't be set, or if
-// the child came to the end without meeting it.
-static bool run_to(pid_t pid, uint64_t address)
+// Runs until it stands at ADDRESS after having passed it MET times. The breakpoint is in the child's private copy
+// of the page. False if it can't be set, or if the child came to the end before.
+static bool run_to(pid_t pid, uint64_t address, uint32_t met)
 {
 	long code = ptrace(PTRACE_PEEKTEXT, pid, address, NULL);
+	long with_breakpoint = (code & ~0xffl) | BREAKPOINT;
 	uint64_t now;
 
-	if (ptrace(PTRACE_POKETEXT, pid, address, (code & ~0xffl) | BREAKPOINT) != 0)
-		return false;
-	if (ptrace(PTRACE_CONT, pid, NULL, NULL) != 0 || wait_stop(pid) != SIGTRAP)
-		return false;
-	now = address_of(pid) - 1;
-	(void)ptrace(PTRACE_POKETEXT, pid, address, code);
-	(void)ptrace(PTRACE_POKEUSER, pid, RIP, now);
-	return now == address;
+	for (;; met--) {
+		if (ptrace(PTRACE_POKETEXT, pid, address, with_breakpoint) != 0 ||
+		        ptrace(PTRACE_CONT, pid, NULL, NULL) != 0 || wait_stop(pid) != SIGTRAP)
+			return false;
+		now = address_of(pid) - 1;
+		(void)ptrace(PTRACE_POKETEXT, pid, address, code);
+		(void)ptrace(PTRACE_POKEUSER, pid, RIP, now);
+		if (now != address)
+			return false;
+		if (met == 0)
+			return true;
+		if (!step(pid))
+			return false;
+	}
+}
+
+// From where on to step, so that the fewest stops are needed: one for an instruction, two for a breakpoint.
+static uint32_t find_start(const struct tracer_path *path, uint32_t instruction)
+{
+	uint32_t best = 0, fewest = instruction;
+
+	for (uint32_t i = instruction; i > 1 && instruction - i < fewest; i--) {
+		uint32_t stops = instruction - i + 2 * (path->met[i] + 1);
+
+		if (stops < fewest) {
+			fewest = stops;
+			best = i;
+		}
+	}
+	return best;
 }
 
 bool tracer_go(pid_t pid, const struct tracer_path *path, uint32_t instruction)
 {
-	uint32_t from = path->first[instruction];
+	uint32_t from = find_start(path, instruction);
 
-	if (from > 1 && !run_to(pid, path->address[from])) {
-		if (at_end(address_of(pid)))
+	if (from > 0 && !run_to(pid, path->address[from], path->met[from]))
+		return false;
+	for (uint32_t i = from; i < instruction; i++)
+		if (at_end(address_of(pid)) || !step(pid))
 			return false;
-		from = 0;
-	} else if (from <= 1) {
-		from = 0;
-	}
-	for (uint32_t i = from; i < instruction; i++) {
-		if (at_end(address_of(pid)))
-			return false;
-		if (!step(pid))
-			return false;
-	}
-	return true;
+	return address_of(pid) == path->address[instruction];
 }
 
 static void watch_futex(pid_t pid, void (*sleeps)(uint32_t value))

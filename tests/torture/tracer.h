@@ -3,8 +3,8 @@
 //
 // The tracee calls tracer_begin() and tracer_end() around what is to be stepped; between the two it stands
 // still after each instruction. One recorded run (struct tracer_path) makes later ones cheap: they run at
-// full speed to a breakpoint at the latest instruction that the recorded run met for the first time there,
-// and are stepped only from there on.
+// full speed to a breakpoint shortly before, at an address that hasn't been met often until then, and are stepped
+// only from there on.
 #pragma once
 
 #include <stdbool.h>
@@ -21,8 +21,7 @@ struct tracer_path {
 	uint32_t count; // of instructions
 	uint32_t room;
 	uint64_t *address;
-	uint32_t *
-	        first; // the latest position up to this one whose address occurs there for the first time
+	uint32_t *met;   // how often the address of each position has been met before
 	uint8_t *events; // of instruction I: see below
 };
 
@@ -40,8 +39,8 @@ bool tracer_meet(pid_t pid);
 // something outside the child has changed. At most LIMIT instructions. False if the child ended before.
 bool tracer_record(pid_t pid, struct tracer_path *path, bool (*changed)(void), uint32_t limit);
 
-// Runs the child, at begin, to where it has executed INSTRUCTION instructions. True if it stands there; false
-// if it came to tracer_end() before, and stands there.
+// Runs the child, at begin, to where it has executed INSTRUCTION instructions of PATH. True if it stands there; false
+// if it took another way, and stands at tracer_end() or wherever its last step has led.
 bool tracer_go(pid_t pid, const struct tracer_path *path, uint32_t instruction);
 
 // Lets the child run on to tracer_end(). At the entry of each futex wait SLEEPS is asked, with the word's value
