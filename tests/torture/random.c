@@ -85,6 +85,11 @@ static void start(struct driver *driver, int worker)
 			worker_run(driver->ledger, roles[worker], driver->seed);
 		_exit(EXIT_FAILURE);
 	}
+	if (pid < 0) {
+		perror("fork"); // the others end with us
+		(void)forebay_remove(NULL);
+		exit(EXIT_FAILURE);
+	}
 	driver->pid[worker] = pid;
 	driver->stopped[worker] = false;
 }
@@ -106,7 +111,7 @@ static void disturb(struct driver *driver)
 
 	for (int i = 0; i < WORKERS; i++)
 		stopped += driver->stopped[i];
-	if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid) {
+	if (waitpid(pid, &status, WNOHANG) == pid) {
 		judge(driver, worker, status);
 		start(driver, worker);
 	} else if (driver->stopped[worker] && draw(driver, 3) > 0) {
@@ -246,6 +251,7 @@ static void hung(int signal)
 
 	(void)signal;
 	(void)!write(STDOUT_FILENO, text, sizeof text - 1);
+	(void)forebay_remove(NULL);
 	_exit(EXIT_FAILURE);
 }
 

@@ -273,6 +273,7 @@ static void hung(int signal)
 
 	(void)signal;
 	(void)!write(STDOUT_FILENO, text, sizeof text - 1);
+	(void)forebay_remove(NULL);
 	_exit(EXIT_FAILURE); // which ends the victim too, as its tracer
 }
 
@@ -302,10 +303,14 @@ static void avoid_string_instructions(char **argv)
 	static const char tunables[] = "glibc.cpu.x86_rep_movsb_threshold=1073741824:"
 	                               "glibc.cpu.x86_rep_stosb_threshold=1073741824";
 
-	if (getenv("GLIBC_TUNABLES"))
+	char path[4096];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+
+	if (getenv("GLIBC_TUNABLES") || length < 0)
 		return;
+	path[length] = '\0'; // by its name, so that it is found in a list of processes
 	(void)setenv("GLIBC_TUNABLES", tunables, 1);
-	(void)execv("/proc/self/exe", argv);
+	(void)execv(path, argv);
 }
 
 static void parse(int argc, char **argv, const char **only)

@@ -171,32 +171,35 @@ static int receive_evented(struct forebay_message **message)
 	return result;
 }
 
-// Listens to one more of the passing channels, instead of the one so far.
-static void change_passing(char name[FOREBAY_NAME_SIZE])
+// Listens to the staying channels, of which some may have found no room so far, and to another one of the passing
+// ones: the table fills up with those, and only who reads them makes room.
+static void change_channels(char passing[FOREBAY_NAME_SIZE])
 {
-	if (name[0])
-		(void)forebay_ignore(layer, name);
-	snprintf(name, FOREBAY_NAME_SIZE, "passing.%u", (unsigned)draw(PASSING));
-	(void)forebay_listen(layer, name);
+	char staying[FOREBAY_NAME_SIZE];
+
+	if (passing[0])
+		(void)forebay_ignore(layer, passing);
+	snprintf(passing, FOREBAY_NAME_SIZE, "passing.%u", (unsigned)draw(PASSING));
+	(void)forebay_listen(layer, passing);
+	for (int i = 0; i < STAYING; i++) {
+		snprintf(staying, sizeof staying, "staying.%d", i);
+		(void)forebay_listen(layer, staying);
+	}
 }
 
 static void run_consumer(bool evented)
 {
-	char passing[FOREBAY_NAME_SIZE] = "", name[FOREBAY_NAME_SIZE];
+	char passing[FOREBAY_NAME_SIZE] = "";
 
 	if (evented && forebay_fd(layer) < 0)
 		ledger_complain(ledger, LEDGER_REFUSED, "no descriptor");
-	for (int i = 0; i < STAYING; i++) {
-		snprintf(name, sizeof name, "staying.%d", i);
-		if (forebay_listen(layer, name) != 0)
-			return; // the table is full at the moment
-	}
+	change_channels(passing);
 	while (!atomic_load(&ledger->draining)) {
 		struct forebay_message *message;
 		int result;
 
 		if (draw(8) == 0)
-			change_passing(passing);
+			change_channels(passing);
 		result = evented ? receive_evented(&message)
 		                 : forebay_receive(layer, WAIT, &message);
 		if (result == 0)

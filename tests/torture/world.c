@@ -58,6 +58,11 @@ static void bail_out(const char *why)
 	exit(EXIT_FAILURE);
 }
 
+static void remove_layer(void)
+{
+	(void)forebay_remove(NULL);
+}
+
 static void make_layer(void)
 {
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -77,6 +82,7 @@ void world_init(struct world *world)
 {
 	*world = (struct world){0};
 	make_layer();
+	atexit(remove_layer); // however the program ends; the victims don't pass here
 	world->a = world_attach("a");
 	world->b = world_attach("b");
 	if (!world->a || !world->b)
@@ -92,7 +98,6 @@ void world_fini(struct world *world)
 {
 	forebay_close(world->a);
 	forebay_close(world->b);
-	(void)forebay_remove(NULL);
 }
 
 // Messages that didn't arrive, and were counted, for whatever reason.
