@@ -204,7 +204,37 @@ static void act_attach(void)
 
 static void leave_attach(void)
 {
-	victim_report->result = own ? 0 : 1;
+	need(own != NULL);
+}
+
+// Attaches to a second layer, and makes it if it isn't there.
+static struct forebay *make_layer(void)
+{
+	struct forebay_options options = {.size = 3 << 20, .channels = 16, .reply_channels = 64};
+	struct forebay *layer;
+	char name[65];
+
+	snprintf(name, sizeof name, "%s.made", getenv("FOREBAY_LAYER"));
+	return forebay_open(name, &options, &layer) == 0 ? layer : NULL;
+}
+
+static void remove_made(void)
+{
+	char name[65];
+
+	snprintf(name, sizeof name, "%s.made", getenv("FOREBAY_LAYER"));
+	(void)forebay_remove(name);
+}
+
+static void act_make(void)
+{
+	own = make_layer();
+}
+
+static void leave_make(void)
+{
+	need(own != NULL);
+	victim_report->identity = own->segment.identity;
 }
 
 // Holds one of each.
@@ -267,7 +297,9 @@ static void act_flush(void)
 
 static void act_reap(void)
 {
-	victim_report->result = forebay_reap(own) < 0;
+	int reaped = forebay_reap(own);
+
+	victim_report->result = reaped < 0 ? reaped : 0;
 }
 
 void victim_run(const struct operation *operation, uint64_t number)
@@ -416,6 +448,33 @@ static void after_ending(struct world *world)
 {
 	world_drain_channel(world, "ending");
 	world_drain_channel(world, "other");
+}
+
+static struct forebay *made;
+
+static void meanwhile_make(struct world *world)
+{
+	(void)world;
+	made = make_layer();
+}
+
+// Whatever was half made is no obstacle, and all who attach meet each other.
+static void after_make(struct world *world)
+{
+	struct forebay *layer = made ? made : make_layer();
+	struct forebay_message *message = NULL;
+
+	made = NULL;
+	if (!layer || forebay_listen(layer, "x") != 0 ||
+	        traffic_send(layer, "x", WORLD_A, 0, 100, 0) != 0 ||
+	        forebay_receive(layer, 0, &message) != 0)
+		world_complain(world, WORLD_BLOCKED, "the layer isn't usable: %s", forebay_error());
+	else if (victim_report->done && layer->segment.identity != victim_report->identity &&
+	         victim_report->identity != 0)
+		world_complain(world, WORLD_TORN, "two layers of one name");
+	forebay_message_free(message);
+	forebay_close(layer);
+	remove_made();
 }
 
 // Whoever made it is no more, or has ended it: nobody can send there, and the name is never used again.
@@ -607,6 +666,15 @@ const struct operation operations[] = {
                 .ready = do_nothing,
                 .act = act_attach,
                 .leave = leave_attach,
+                .detached = true,
+        },
+        {
+                .name = "attach, making the layer",
+                .ready = do_nothing,
+                .act = act_make,
+                .leave = leave_make,
+                .meanwhile = meanwhile_make,
+                .after = after_make,
                 .detached = true,
         },
         {

@@ -17,6 +17,7 @@ struct victim_report {
 	bool readable; // after it, its descriptor was
 	int result;    // of it
 	uint32_t slot;
+	uint64_t identity;           // of the segment that it made, or found made
 	uint32_t sent;               // messages, also tried ones
 	uint8_t fate[WORLD_NUMBERS]; // enum world_fate of each
 	uint32_t received;

@@ -171,6 +171,10 @@ static void end_by_itself(const struct operation *operation, pid_t pid)
 	if (waitpid(pid, &status, __WALL) == pid &&
 	        (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
 		world_complain(&world, WORLD_BLOCKED, "the victim didn't complete");
+	else if (victim_report->result != 0 && victim_report->result != FOREBAY_FULL &&
+	         victim_report->result != FOREBAY_TIMEOUT)
+		world_complain(&world, WORLD_BLOCKED, "the victim was told: %s",
+		        forebay_strerror(victim_report->result));
 	enter_report();
 	if (operation->after)
 		operation->after(&world);
