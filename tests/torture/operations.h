@@ -4,27 +4,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "tests/torture/victim.h"
 #include "tests/torture/world.h"
-
-// Memory that the victim shares with the tester, besides the segment.
-struct victim_report {
-	bool refused;  // ptrace isn't allowed
-	bool broken;   // it couldn't get ready
-	bool untraced; // the marks are to be passed over
-	bool done;     // act() has returned
-	bool readable; // after it, its descriptor was
-	int result;    // of it
-	uint32_t slot;
-	uint64_t identity;           // of the segment that it made, or found made
-	uint32_t sent;               // messages, also tried ones
-	uint8_t fate[WORLD_NUMBERS]; // enum world_fate of each
-	uint32_t received;
-	struct traffic_stamp stamp[WORLD_NUMBERS]; // of what it received
-	char name[FOREBAY_NAME_SIZE];              // of a stream or a reply channel that it made
-	pid_t child;
-};
 
 struct operation {
 	const char *name;
@@ -52,9 +34,3 @@ struct operation {
 
 extern const struct operation operations[];
 extern const uint32_t operation_count;
-
-// Shared with the victim, mapped by the tester before the first fork.
-extern struct victim_report *victim_report;
-
-// The life of a victim, in a forked child. Doesn't return.
-void victim_run(const struct operation *operation, uint64_t trial);

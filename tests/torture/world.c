@@ -278,7 +278,7 @@ void world_others_go_on(struct world *world, bool reap_first)
 		world_complain(world, WORLD_BLOCKED, "attaching: %s", forebay_error());
 		return;
 	}
-	world_send(world, c, WORLD_C, "work", 70000, WORLD_MUST);
+	world_send(world, c, WORLD_C, "work", WORLD_LARGE, WORLD_MUST);
 	world_send(world, c, WORLD_C, "work", 200, WORLD_MUST);
 	use_channels(world, c);
 	world_drain(world);

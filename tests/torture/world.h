@@ -18,9 +18,10 @@
 #include "tests/torture/traffic.h"
 
 enum {
-	WORLD_WINDOW = 4,   // of b's reply channel
-	WORLD_SMALL = 2,    // capacity of the channel "small"
-	WORLD_NUMBERS = 256 // messages of one sender in one trial
+	WORLD_WINDOW = 4,    // of b's reply channel
+	WORLD_LARGE = 70000, // octets: a message of two extents
+	WORLD_SMALL = 2,     // capacity of the channel "small"
+	WORLD_NUMBERS = 256  // messages of one sender in one trial
 };
 
 enum world_sender {
