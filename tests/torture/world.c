@@ -66,6 +66,12 @@ static void remove_layer(void)
 static void make_layer(void)
 {
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	const struct shm_terms terms = {
+	        .geometry = &geometry,
+	        .patterns = PATTERNS,
+	        .group = -1,
+	        .owner = -1,
+	};
 	struct shm_segment segment;
 	char name[64], path[128], error[512] = "";
 
@@ -73,7 +79,7 @@ static void make_layer(void)
 	snprintf(path, sizeof path, "%s/forebay.%s", base, name);
 	setenv("FOREBAY_DIR", base, 1);
 	setenv("FOREBAY_LAYER", name, 1);
-	if (shm_segment_open(&segment, path, &geometry, PATTERNS, -1, error, sizeof error) < 0)
+	if (shm_segment_open(&segment, path, &terms, error, sizeof error) < 0)
 		bail_out(error);
 	shm_segment_fini(&segment);
 }
