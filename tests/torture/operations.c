@@ -104,6 +104,13 @@ static void meet_dead(struct world *world)
 	(void)waitpid(pid, NULL, 0);
 }
 
+// And a round of housekeeping is due, which finds it.
+static void meet_dead_and_due(struct world *world)
+{
+	meet_dead(world);
+	store_relaxed(&world->a->segment.housekeeping->begun, 0);
+}
+
 static void meet_named(struct world *world)
 {
 	world_send(world, world->a, WORLD_A, victim_report->name, 100, WORLD_SENT);
@@ -391,6 +398,12 @@ const struct operation operations[] = {
                 .act = victim_act_flush,
         },
         {.name = "expire", .stage = stage_old, .ready = victim_do_nothing, .act = victim_act_reap},
+        {
+                .name = "keep the house",
+                .ready = victim_do_nothing,
+                .meet = meet_dead_and_due,
+                .act = victim_act_housekeep,
+        },
         {.name = "reap", .ready = victim_do_nothing, .meet = meet_dead, .act = victim_act_reap},
 };
 

@@ -290,6 +290,11 @@ void victim_act_flush(void)
 	victim_report->result = forebay_flush(own, "work", NULL);
 }
 
+void victim_act_housekeep(void)
+{
+	victim_report->result = forebay_housekeep(own);
+}
+
 void victim_act_reap(void)
 {
 	int reaped = forebay_reap(own);

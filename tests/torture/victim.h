@@ -47,6 +47,7 @@ void victim_remove_made(void);
 void victim_act_attach(void);
 void victim_act_detach(void);
 void victim_act_flush(void);
+void victim_act_housekeep(void);
 void victim_act_listen(void);
 void victim_act_make(void);
 void victim_act_reap(void);

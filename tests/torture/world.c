@@ -126,6 +126,8 @@ void world_begin(struct world *world, const char *what, uint32_t instruction)
 	memset(world->fate, 0, sizeof world->fate);
 	memset(world->got, 0, sizeof world->got);
 	world->refusals = 0;
+	// Nobody keeps the house in this trial, or each would take another way than the recorded one.
+	store_relaxed(&world->a->segment.housekeeping->begun, (uint64_t)channel_now());
 	world->dropped = count_dropped(world);
 }
 
