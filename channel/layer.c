@@ -334,7 +334,6 @@ static int join(struct forebay *layer, const char *role)
 	dirty = load_relaxed(&layer->self.mem->incarnation) > 1;
 	if (dirty)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
 	return 0;
 }
 
@@ -413,10 +412,8 @@ void forebay_close(struct forebay *layer)
 		channel_ring_all(layer);
 	if (!layer->stale && layer->table.segment)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
-	if (!layer->stale && layer->self.mem) {
-		shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+	if (!layer->stale && layer->self.mem)
 		shm_process_leave(&layer->self);
-	}
 	close_private(layer);
 	shm_segment_fini(&layer->segment);
 	free(layer);
@@ -480,10 +477,8 @@ static int64_t expiry_limit(const struct forebay *layer)
 	return channel_now() - layer->segment.geometry.expiry;
 }
 
-static void count_reaped(struct forebay *layer, const struct shm_reaped *reaped)
+static void tell_reaped(struct forebay *layer, const struct shm_reaped *reaped)
 {
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped->messages);
-	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, reaped->expired);
 	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
 	if (reaped->processes || reaped->expired)
 		channel_nudge_slots(layer, UINT64_MAX);
@@ -495,7 +490,7 @@ static struct shm_reaped reap(struct forebay *layer)
 
 	shm_reaper_run(&layer->table, &reaped);
 	reaped.expired = shm_reaper_expire(&layer->table, expiry_limit(layer));
-	count_reaped(layer, &reaped);
+	tell_reaped(layer, &reaped);
 	return reaped;
 }
 
@@ -529,7 +524,6 @@ bool channel_expire(struct forebay *layer, struct shm_ring *ring)
 {
 	uint64_t expired = shm_reaper_expire_ring(&layer->table, ring, expiry_limit(layer));
 
-	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, expired);
 	if (expired > 0)
 		channel_room(layer, ring);
 	return expired > 0;
@@ -548,7 +542,7 @@ void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
 	// Rounds of one and the same process must not miss every second one by a millisecond.
 	if (shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
 	            now - layer->segment.geometry.expiry, &reaped))
-		count_reaped(layer, &reaped);
+		tell_reaped(layer, &reaped);
 }
 
 int forebay_housekeep(struct forebay *layer)
@@ -566,12 +560,13 @@ static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)
 	uint32_t handle;
 
 	while (count < limit && shm_ring_pop(ring, &layer->pool, &handle) == SHM_OK) {
+		// Before its memory is free, as shm does.
+		shm_process_count(&layer->self, FOREBAY_COUNT_FLUSHED, 1);
 		shm_pool_free(&layer->pool, handle);
 		count++;
 	}
 	if (count)
 		channel_room(layer, ring);
-	shm_process_count(&layer->self, FOREBAY_COUNT_FLUSHED, count);
 	return count;
 }
 

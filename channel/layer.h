@@ -22,6 +22,10 @@
 #include "shm/table.h"
 
 _Static_assert((int)FOREBAY_COUNTERS <= (int)SHM_COUNTERS, "a slot has a word for each counter");
+_Static_assert((int)FOREBAY_COUNT_GONE == (int)SHM_COUNT_GONE &&
+                       (int)FOREBAY_COUNT_EXPIRED == (int)SHM_COUNT_EXPIRED &&
+                       (int)FOREBAY_COUNT_LOST == (int)SHM_COUNT_LOST,
+        "what shm counts itself");
 _Static_assert(FOREBAY_NAME_SIZE <= SHM_NAME_SIZE, "a channel's image has room for its name");
 
 #define CHANNEL_INBOX_CAPACITY (1u << SHM_WIDE_ORDER)

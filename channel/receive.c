@@ -124,8 +124,8 @@ void channel_room(struct forebay *layer, const struct shm_ring *ring)
 
 static void drop(struct forebay *layer, uint32_t handle, enum forebay_counter why)
 {
-	shm_pool_free(&layer->pool, handle);
 	shm_process_count(&layer->self, why, 1);
+	shm_pool_free(&layer->pool, handle);
 }
 
 // Whether the parts of the message add up.

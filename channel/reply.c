@@ -277,7 +277,7 @@ int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOR
 int forebay_stream_close(struct forebay *layer, const char *name)
 {
 	struct shm_channel_mem *channel;
-	uint64_t id, dropped = 0, waiting;
+	uint64_t id, waiting;
 	struct shm_ring ring;
 
 	if (layer->stale)
@@ -293,8 +293,7 @@ int forebay_stream_close(struct forebay *layer, const char *name)
 	waiting = load_seq_cst(&channel->senders);
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
 		waiting |= load_seq_cst(&channel->receivers[i]);
-	(void)shm_table_end(&layer->table, &ring, true, &dropped);
-	shm_process_count(&layer->self, FOREBAY_COUNT_GONE, dropped);
+	(void)shm_table_end(&layer->table, &ring, true, NULL);
 	channel_nudge_slots(layer, waiting);
 	return 0;
 }

@@ -51,8 +51,9 @@ static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reap
 		(void)cas_acq_rel(&block->own, &own, SHM_FREE);
 	if (SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&
 	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
-		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in
 		reaped->messages++;
+		shm_process_count(table->self, SHM_COUNT_LOST, 1);
+		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in
 	}
 }
 
@@ -67,8 +68,9 @@ static void release_held(struct shm_table *table, uint32_t slot, struct shm_reap
 
 		if (SHM_OWN_STATE(own) == SHM_HELD && is_users(own & ~SHM_OWN_HELD(0), slot) &&
 		        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
-			shm_pool_free(pool, handle);
 			reaped->messages++;
+			shm_process_count(table->self, SHM_COUNT_LOST, 1);
+			shm_pool_free(pool, handle);
 		}
 	}
 }
@@ -191,8 +193,9 @@ uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, 
 	// At most a lap: what is sent meanwhile isn't waited for.
 	while (expired < 1ull << ring->order &&
 	        shm_ring_pop_outside(ring, table->pool, limit, future, &handle) == SHM_OK) {
-		shm_pool_free(table->pool, handle);
 		expired++;
+		shm_process_count(table->self, SHM_COUNT_EXPIRED, 1);
+		shm_pool_free(table->pool, handle);
 	}
 	return expired;
 }

@@ -525,16 +525,18 @@ void shm_table_unlink_group(struct shm_table *table, const struct shm_entry *gro
 	unlink_entry(table, group->index, group->generation);
 }
 
-// Receives and frees what waits, at most a lap.
-static void drain(struct shm_table *table, struct shm_ring *ring, uint64_t *dropped)
+// Receives and frees what waits, at most a lap, counting each in *DROPPED and, first, in COUNTER.
+static void drain(
+        struct shm_table *table, struct shm_ring *ring, enum shm_counter counter, uint64_t *dropped)
 {
 	uint32_t handle;
 
 	for (uint32_t left = 1u << ring->order;
 	        left > 0 && shm_ring_pop(ring, table->pool, &handle) == SHM_OK; left--) {
-		shm_pool_free(table->pool, handle);
 		if (dropped)
 			++*dropped;
+		shm_process_count(table->self, counter, 1);
+		shm_pool_free(table->pool, handle);
 	}
 }
 
@@ -554,8 +556,8 @@ static void finish(struct shm_table *table, const struct shm_ring *ring)
 	shm_table_finish(table, &(struct shm_entry){ring->id, ring->generation});
 }
 
-static enum shm_result seal(
-        struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped)
+static enum shm_result seal(struct shm_table *table, struct shm_ring *ring, bool force,
+        enum shm_counter counter, uint64_t *dropped)
 {
 	enum shm_result result;
 
@@ -564,7 +566,7 @@ static enum shm_result seal(
 		result = shm_ring_seal(ring, table->pool);
 		if (result != SHM_FULL || !force)
 			break;
-		drain(table, ring, dropped);
+		drain(table, ring, counter, dropped);
 	}
 	return result;
 }
@@ -580,7 +582,9 @@ enum shm_result shm_table_end(
 		return SHM_CLOSED;
 	if (!cas_acquire(&channel->owner, &owner, held) && owner != held)
 		return SHM_FULL;
-	result = !force && has_receivers(channel) ? SHM_FULL : seal(table, ring, force, dropped);
+	result = !force && has_receivers(channel)
+	                 ? SHM_FULL
+	                 : seal(table, ring, force, SHM_COUNT_GONE, dropped);
 	if (result == SHM_OK)
 		finish(table, ring);
 	else // also if the generation had changed before we took it: then it is another's live channel
@@ -620,8 +624,8 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 	// Whoever is named as owner is dead or ourselves: take its place, so that our own death is seen.
 	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
 		return;
-	if (seal(table, &ring, made || !is_linked(table, index, ring.generation), dropped) ==
-	        SHM_OK)
+	if (seal(table, &ring, made || !is_linked(table, index, ring.generation), SHM_COUNT_LOST,
+	            dropped) == SHM_OK)
 		finish(table, &ring);
 	else
 		store_release(&channel->owner, SHM_CHANNEL_LIVE);
@@ -652,7 +656,8 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 		        (found == 1 && found_index == index))
 			break;
 		if (found == 1) {
-			if (is_group(table, index) || seal(table, &ring, true, &dropped) != SHM_OK)
+			if (is_group(table, index) ||
+			        seal(table, &ring, true, SHM_COUNT_LOST, &dropped) != SHM_OK)
 				break; // a group nobody finds loses its members in time, and ends
 			finish(table, &ring);
 			return true;

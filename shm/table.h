@@ -124,7 +124,7 @@ enum shm_result shm_table_make_group(
 bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ring);
 
 // Ends the channel: SHM_OK; SHM_FULL if messages wait and FORCE is false, or somebody else is ending
-// it or listens and FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED.
+// it or listens and FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED (may be NULL), and as GONE.
 enum shm_result shm_table_end(
         struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped);
 
