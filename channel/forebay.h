@@ -45,7 +45,7 @@ enum forebay_outcome {
 	FOREBAY_BAD_NAME = 5,    // not a channel name, or a reply channel this layer never made
 	FOREBAY_BAD_MESSAGE = 6, // not a JSON object, invalid UTF-8, nested too deep, keys missing
 	FOREBAY_NO_MEMORY = 7,   // the layer's message blocks are all in use
-	FOREBAY_NO_CHANNEL = 8,  // the layer's channel table (or reply channel table) is full
+	FOREBAY_NO_CHANNEL = 8,  // the layer's table of channels, reply channels or groups is full
 };
 
 struct forebay;         // an attachment to a layer
@@ -61,8 +61,10 @@ struct forebay_options {
 	        size; // octets of shared memory in all; default 48 MiB; -EINVAL if the rest doesn't fit
 	uint32_t channels;       // named channels that can exist at a time; default 1024
 	uint32_t reply_channels; // reply channels that can exist at a time; default 65536
-	uint32_t capacity;       // messages a channel holds; default 100
-	uint32_t expiry;         // seconds after which an unread message is dropped; default 60
+	uint32_t groups;       // groups that can exist at a time; default: as many as suit the size
+	uint32_t capacity;     // messages a channel holds; default 100
+	uint32_t expiry;       // seconds after which an unread message is dropped; default 60
+	uint32_t group_expiry; // seconds after which a member leaves a group; default 86400
 	const char *
 	        capacities; // per pattern: "http.request=1000,http.response!*=10"; first match wins
 	const char *group;  // name of the group that may attach too (mode 0770); default none
@@ -226,13 +228,14 @@ FOREBAY_API int64_t forebay_get_integer(
 FOREBAY_API bool forebay_get_boolean(
         struct forebay_message *message, const char *key, bool otherwise);
 
-// The channel the message was received from (for a reply channel its whole name).
+// The channel the message was received from (for a reply channel its whole name); of a message to a group,
+// the group's name.
 FOREBAY_API const char *forebay_message_channel(const struct forebay_message *message);
 
 // Its `reply_channel`, or NULL.
 FOREBAY_API const char *forebay_message_reply_channel(struct forebay_message *message);
 
-// What was given as OWNER to forebay_reply_open(); NULL for a message from any other channel.
+// What was given as OWNER to forebay_reply_open(); NULL for a message from any other channel, or to a group.
 FOREBAY_API void *forebay_message_owner(const struct forebay_message *message);
 
 // The envelope as JSON text, without the content: LENGTH octets, not NUL-terminated.
@@ -341,6 +344,61 @@ FOREBAY_API int forebay_stream_open(
 FOREBAY_API int forebay_stream_close(struct forebay *layer, const char *name);
 
 // ---------------------------------------------------------------------------------------------
+// Groups: sets of channels that a message is sent to at once
+// ---------------------------------------------------------------------------------------------
+
+// A group comes into being with its first member and ends with its last. Its name is of the same form as
+// a channel's, and has nothing to do with channels of that name. A member is any channel, also one of another
+// process; a channel added twice is one member. Membership ends by forebay_group_discard(), with the end of the
+// reply channel or the death of its owner, or when the layer's group_expiry has passed since the member was last
+// added (up to 1/64, or 2 seconds, later). Any number of processes may change and send to the same group
+// at a time; none can hold up another.
+
+// Adds CHANNEL to GROUP, or renews its membership. It is in the group when the call returns. Returns 0,
+// FOREBAY_BAD_NAME (either; or a hash value is shared with another member, once in 2^60), FOREBAY_GONE (the reply
+// channel has ended), FOREBAY_NO_CHANNEL (no room for another group), FOREBAY_NO_MEMORY (none for another
+// member) or -ESTALE.
+FOREBAY_API int forebay_group_add(struct forebay *layer, const char *group, const char *channel);
+
+// Removes it. Returns 0, also if it isn't a member; FOREBAY_BAD_NAME or -ESTALE.
+FOREBAY_API int forebay_group_discard(
+        struct forebay *layer, const char *group, const char *channel);
+
+// Sends a copy of MESSAGE, which stays the caller's, to every member, never waiting: a member that is full is
+// skipped, and counted (FOREBAY_COUNT_FULL). *REACHED (may be NULL) gets the number of members that the message
+// reached. A group that doesn't exist has none: 0. Returns 0, or as forebay_send() if the message itself
+// can't be sent to anyone: FOREBAY_TOO_LARGE, FOREBAY_BAD_NAME (of the group), FOREBAY_BAD_MESSAGE, -ESTALE.
+//
+// A plain channel gets the message as by forebay_send(). For reply channels it is stored once in each process
+// that has some in the group, however many: that process receives *one* message, for which
+// forebay_message_group() isn't NULL and forebay_message_owner() is, and delivers it to its own by
+// forebay_message_recipients(). It takes no credit of their windows. Whoever adds a reply channel to a group has to
+// know that its owner does so; `forebay serve` doesn't for http.response!, and drops it there.
+FOREBAY_API int forebay_group_send(struct forebay *layer, const char *group,
+        struct forebay_message *message, uint64_t *reached);
+
+// The name of the group that a received message was sent to; NULL if it was sent to a single channel, or to a plain
+// one in a group. Valid until the message is freed.
+FOREBAY_API const char *forebay_message_group(const struct forebay_message *message);
+
+// Calls EACH for every reply channel of this attachment that is a member of the message's group now, with the
+// OWNER that was given to forebay_reply_open(). EACH may do anything but free the message: also close
+// reply channels, add and discard members, send. Returns how many there were; 0 for a message to a single channel.
+FOREBAY_API uint64_t forebay_message_recipients(
+        struct forebay_message *message, void (*each)(void *owner, void *context), void *context);
+
+// The number of members. Exact, if nobody joins or leaves meanwhile. *SIZE is 0 if there is no such group. Costs
+// some nanoseconds a member. Returns 0, FOREBAY_BAD_NAME or -ESTALE.
+FOREBAY_API int forebay_group_size(struct forebay *layer, const char *group, uint64_t *size);
+
+// Calls EACH with the name of every member, in no order. A callback may do anything, also to this group; when it
+// returns other than 0, that ends the walk and is returned. (Beyond 64 different prefixes of reply channels in one
+// layer, names are shown without: "!00005900014f6ad5" leads to the same channel.) Returns 0, FOREBAY_BAD_NAME
+// or -ESTALE.
+FOREBAY_API int forebay_group_channels(struct forebay *layer, const char *group,
+        int (*each)(const char *channel, void *context), void *context);
+
+// ---------------------------------------------------------------------------------------------
 // Statistics
 // ---------------------------------------------------------------------------------------------
 
@@ -387,9 +445,16 @@ struct forebay_layer_stat {
 	uint32_t channels, channels_max;
 	uint32_t reply_channels_max;
 	uint32_t processes, processes_max;
+	uint32_t groups, groups_max;
+	uint32_t group_cells, group_cells_max; // of 128 octets, that members are kept in
 	struct {
 		uint32_t size, total, used; // octets of a block, blocks, blocks in use
 	} blocks[3];
+};
+
+struct forebay_group_stat {
+	const char *name;
+	uint64_t size; // members
 };
 
 // Snapshots; reading them takes no lock and disturbs nobody. The callbacks get structs that are
@@ -399,6 +464,8 @@ FOREBAY_API int forebay_stat_channels(struct forebay *layer,
         int (*each)(const struct forebay_channel_stat *stat, void *context), void *context);
 FOREBAY_API int forebay_stat_processes(struct forebay *layer,
         int (*each)(const struct forebay_process_stat *stat, void *context), void *context);
+FOREBAY_API int forebay_stat_groups(struct forebay *layer,
+        int (*each)(const struct forebay_group_stat *stat, void *context), void *context);
 
 #ifdef __cplusplus
 }

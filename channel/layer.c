@@ -19,6 +19,7 @@
 #define DEFAULT_REPLY_CHANNELS 65536
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
+#define DEFAULT_GROUP_EXPIRY   86400
 #define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
 #define HOUSEKEEPING           1000 // ms between two rounds
 // ms until the dead and the expired are looked for again, if there were none, and one more for so many
@@ -67,12 +68,14 @@ const char *forebay_strerror(int result)
 	return result < (int)(sizeof texts / sizeof *texts) ? texts[result] : "unknown result";
 }
 
+int64_t channel_clock_ahead;
+
 int64_t channel_now(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000 + channel_clock_ahead;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -214,16 +217,19 @@ static int make_geometry(const struct forebay_options *options, struct shm_geome
 	uint32_t replies =
 	        options->reply_channels ? options->reply_channels : DEFAULT_REPLY_CHANNELS;
 	uint32_t expiry = options->expiry ? options->expiry : DEFAULT_EXPIRY;
+	uint32_t group_expiry =
+	        options->group_expiry ? options->group_expiry : DEFAULT_GROUP_EXPIRY;
 
-	if (shm_geometry_choose(geometry, size, channels, replies) < 0)
+	if (shm_geometry_choose(geometry, size, channels, replies, options->groups) < 0)
 		return fail(-EINVAL,
-		        "a layer of %llu KiB can't hold %u channels and %u reply channels; make it "
-		        "larger, "
-		        "or these fewer",
+		        "a layer of %llu KiB can't hold %u channels, %u reply channels and their "
+		        "groups; make it larger, or these fewer",
 		        (unsigned long long)size >> 10, channels, replies);
-	if (expiry > UINT32_MAX / 1000)
-		return fail(-EINVAL, "an expiry of %u seconds is too long", expiry);
+	if (expiry > UINT32_MAX / 1000 || group_expiry > UINT32_MAX / 1000)
+		return fail(-EINVAL, "an expiry of %u seconds is too long",
+		        expiry > group_expiry ? expiry : group_expiry);
 	geometry->expiry = expiry * 1000;
+	geometry->group_expiry = group_expiry * 1000;
 	return 0;
 }
 
@@ -257,11 +263,16 @@ static void compare(struct forebay *layer, const struct shm_terms *terms, const 
 		differ(layer, "%u channels, not %u", is->narrow, wanted->narrow);
 	if (is->endpoints != wanted->endpoints)
 		differ(layer, "%u reply channels, not %u", is->endpoints, wanted->endpoints);
+	if (is->groups != wanted->groups)
+		differ(layer, "%u groups, not %u", is->groups, wanted->groups);
 	if (layer->segment.size != size)
 		differ(layer, "size %.1f MiB, not %.1f", (double)layer->segment.size / (1 << 20),
 		        (double)size / (1 << 20));
 	if (is->expiry != wanted->expiry)
 		differ(layer, "expiry %u s, not %u", is->expiry / 1000, wanted->expiry / 1000);
+	if (is->group_expiry != wanted->group_expiry)
+		differ(layer, "group expiry %u s, not %u", is->group_expiry / 1000,
+		        wanted->group_expiry / 1000);
 	if (strcmp(layer->segment.patterns, terms->patterns) != 0)
 		differ(layer, "capacities %.300s, not %.300s", layer->segment.patterns,
 		        terms->patterns);
@@ -323,7 +334,6 @@ static int join(struct forebay *layer, const char *role)
 	dirty = load_relaxed(&layer->self.mem->incarnation) > 1;
 	if (dirty)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
 	return 0;
 }
 
@@ -402,10 +412,8 @@ void forebay_close(struct forebay *layer)
 		channel_ring_all(layer);
 	if (!layer->stale && layer->table.segment)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
-	if (!layer->stale && layer->self.mem) {
-		shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped.messages);
+	if (!layer->stale && layer->self.mem)
 		shm_process_leave(&layer->self);
-	}
 	close_private(layer);
 	shm_segment_fini(&layer->segment);
 	free(layer);
@@ -469,10 +477,8 @@ static int64_t expiry_limit(const struct forebay *layer)
 	return channel_now() - layer->segment.geometry.expiry;
 }
 
-static void count_reaped(struct forebay *layer, const struct shm_reaped *reaped)
+static void tell_reaped(struct forebay *layer, const struct shm_reaped *reaped)
 {
-	shm_process_count(&layer->self, FOREBAY_COUNT_LOST, reaped->messages);
-	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, reaped->expired);
 	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
 	if (reaped->processes || reaped->expired)
 		channel_nudge_slots(layer, UINT64_MAX);
@@ -484,7 +490,7 @@ static struct shm_reaped reap(struct forebay *layer)
 
 	shm_reaper_run(&layer->table, &reaped);
 	reaped.expired = shm_reaper_expire(&layer->table, expiry_limit(layer));
-	count_reaped(layer, &reaped);
+	tell_reaped(layer, &reaped);
 	return reaped;
 }
 
@@ -524,7 +530,6 @@ bool channel_expire(struct forebay *layer, struct shm_ring *ring)
 {
 	uint64_t expired = shm_reaper_expire_ring(&layer->table, ring, expiry_limit(layer));
 
-	shm_process_count(&layer->self, FOREBAY_COUNT_EXPIRED, expired);
 	if (expired > 0)
 		channel_room(layer, ring);
 	return expired > 0;
@@ -544,7 +549,7 @@ void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
 	if (!shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
 	            now - layer->segment.geometry.expiry, &reaped))
 		return;
-	count_reaped(layer, &reaped);
+	tell_reaped(layer, &reaped);
 	channel_wills_execute(layer);
 }
 
@@ -563,12 +568,13 @@ static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)
 	uint32_t handle;
 
 	while (count < limit && shm_ring_pop(ring, &layer->pool, &handle) == SHM_OK) {
+		// Before its memory is free, as shm does.
+		shm_process_count(&layer->self, FOREBAY_COUNT_FLUSHED, 1);
 		shm_pool_free(&layer->pool, handle);
 		count++;
 	}
 	if (count)
 		channel_room(layer, ring);
-	shm_process_count(&layer->self, FOREBAY_COUNT_FLUSHED, count);
 	return count;
 }
 

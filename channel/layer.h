@@ -6,6 +6,7 @@
 //   send.c      a message into a ring: limits, look-up, waiting for room
 //   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
 //   reply.c     reply channels (endpoints and their credit) and streams
+//   group.c     groups
 //   stat.c      statistics
 #pragma once
 
@@ -14,6 +15,7 @@
 
 #include "channel/forebay.h"
 #include "channel/json.h"
+#include "channel/name.h"
 #include "shm/doorbell.h"
 #include "shm/endpoint.h"
 #include "shm/reaper.h"
@@ -21,6 +23,10 @@
 #include "shm/will.h"
 
 _Static_assert((int)FOREBAY_COUNTERS <= (int)SHM_COUNTERS, "a slot has a word for each counter");
+_Static_assert((int)FOREBAY_COUNT_GONE == (int)SHM_COUNT_GONE &&
+                       (int)FOREBAY_COUNT_EXPIRED == (int)SHM_COUNT_EXPIRED &&
+                       (int)FOREBAY_COUNT_LOST == (int)SHM_COUNT_LOST,
+        "what shm counts itself");
 _Static_assert(FOREBAY_NAME_SIZE <= SHM_NAME_SIZE, "a channel's image has room for its name");
 
 #define CHANNEL_INBOX_CAPACITY (1u << SHM_WIDE_ORDER)
@@ -30,13 +36,27 @@ struct channel_message_mem {
 	uint32_t envelope; // octets
 	uint32_t content;  // octets
 	uint32_t kind;     // enum forebay_content
-	uint32_t endpoint; // of a message to a reply channel: which one ...
-	uint64_t generation;
-	uint32_t sequence; // ... and which of its sequence numbers
-	uint32_t spare;
+	uint32_t endpoint; // of a message to a reply channel: which one; to a group: its entry ...
+	uint64_t generation; // ... and which use of it ...
+	uint32_t sequence;   // ... and, for a reply channel, which of its sequence numbers
+	uint32_t to_group;   // 1 if to a group
 };
 
 _Static_assert(sizeof(struct channel_message_mem) == 32, "pinned by the layout version");
+
+// A message ready to be copied into shared memory.
+struct channel_outgoing {
+	const char *envelope;
+	size_t envelope_length;
+	const struct forebay_message *message;
+	struct channel_message_mem head;
+	uint32_t length;               // of all three parts
+	struct channel_cached *cached; // the cache's entry for a channel of that name
+	bool waits;                    // for room, here or in its event loop
+	bool refused;                  // counted in the channel's statistics: once for all tries
+	enum shm_will_state will;      // not NONE: it sets or executes that of ...
+	uint32_t endpoint;             // ... this one
+};
 
 // One reply channel, on its owner's side.
 struct channel_reply {
@@ -56,6 +76,7 @@ struct channel_prefix {
 	struct channel_prefix *next;
 	uint32_t window; // that the capacity patterns give
 	uint32_t uses;   // open reply channels, and messages received from such
+	uint32_t number; // in the layer; see shm/prefix.h
 	char name[FOREBAY_NAME_SIZE];
 };
 
@@ -102,6 +123,7 @@ struct forebay {
 	int64_t housekeeping; // when it is due, ms
 	int64_t asked;        // when we last asked the others for memory, ms
 	int64_t searched;     // when we last looked for room in vain, ms
+	int64_t compacted;    // when we last looked for room in all groups, ms
 
 	struct channel_cached *cache; // CHANNEL_CACHE of them
 	bool corked;
@@ -153,12 +175,15 @@ struct forebay_message {
 	struct channel_reply *reply;
 	struct channel_prefix *prefix; // of the reply channel
 	uint64_t generation;           // of the reply channel
+	bool to_group;
+	struct shm_entry group; // that it was sent to
 	int64_t sent_at;
 	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
 };
 
 // Milliseconds, CLOCK_MONOTONIC, as coarse as the kernel's tick.
 int64_t channel_now(void);
+extern int64_t channel_clock_ahead; // added to it; 0 but in tests of what expires
 
 // Since SENT_AT, which may be anything: it comes from shared memory.
 static inline int64_t channel_age(int64_t sent_at)
@@ -172,6 +197,24 @@ int channel_layer_path(const char **name, char path[CHANNEL_PATH_SIZE]);
 
 // The capacity of channel NAME in this layer.
 uint32_t channel_capacity(const struct forebay *layer, const char *name);
+
+// Checks MESSAGE and readies it to be sent: 0 or why it can't be.
+int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_message *message);
+// One try to send it to the channel NAME. Returns as forebay_send() with time-out 0.
+int channel_outgoing_send(
+        struct forebay *layer, const char *name, struct channel_outgoing *outgoing);
+// One try to send it to a process's inbox, which an endpoint's ring word names. FOREBAY_GONE if that is over.
+int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_outgoing *outgoing);
+// Counts NUMBER sends that ended with RESULT.
+void channel_count(struct forebay *layer, int result, uint64_t number);
+// What is due after a send, sent or not.
+void channel_sent(struct forebay *layer);
+
+// Whether a group has a member that is a reply channel of ours.
+bool channel_group_has_own(struct forebay *layer, const struct shm_entry *group);
+// Copies the group's name. False if it has ended.
+bool channel_group_name(
+        struct forebay *layer, const struct shm_entry *group, char name[FOREBAY_NAME_SIZE]);
 
 // An empty message for the receiver; NULL if the heap is exhausted.
 struct forebay_message *channel_message_take(struct forebay *layer);

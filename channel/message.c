@@ -531,6 +531,7 @@ struct forebay_message *channel_message_closed(struct forebay *layer, const char
 	message->received = message->synthetic = true;
 	message->parsed = false;
 	message->reply = NULL;
+	message->to_group = false;
 	message->kind = FOREBAY_NO_CONTENT;
 	message->content_length = 0;
 	message->sent_at = channel_now();

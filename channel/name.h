@@ -17,6 +17,11 @@ enum channel_kind {
 
 #define CHANNEL_ID_DIGITS 16
 
+// A reply channel's id is index:24 | generation:40 of its endpoint.
+#define CHANNEL_REPLY_ID(INDEX, GENERATION) ((uint64_t)(INDEX) << 40 | (GENERATION))
+#define CHANNEL_REPLY_INDEX(ID)             ((uint32_t)((ID) >> 40))
+#define CHANNEL_REPLY_GENERATION(ID)        ((ID)&0xffffffffffull)
+
 // Judges NAME: 1 to 200 printable ASCII characters, and what follows '!' or '?' is an id. *ID gets it.
 enum channel_kind channel_name_kind(const char *name, uint64_t *id);
 

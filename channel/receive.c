@@ -124,8 +124,8 @@ void channel_room(struct forebay *layer, const struct shm_ring *ring)
 
 static void drop(struct forebay *layer, uint32_t handle, enum forebay_counter why)
 {
-	shm_pool_free(&layer->pool, handle);
 	shm_process_count(&layer->self, why, 1);
+	shm_pool_free(&layer->pool, handle);
 }
 
 // Whether the parts of the message add up.
@@ -146,7 +146,8 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	struct channel_reply *reply = NULL;
 	struct channel_message_mem head;
 	struct shm_buffer buffer;
-	bool expired;
+	struct shm_entry group;
+	bool expired, to_group;
 	int64_t expiry = layer->segment.geometry.expiry, age;
 	int64_t sent_at = (int64_t)load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
 
@@ -159,16 +160,17 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 		drop(layer, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
-	if (from_inbox) {
+	to_group = from_inbox && head.to_group != 0;
+	group = (struct shm_entry){head.endpoint, (uint32_t)head.generation};
+	if (from_inbox && !to_group)
 		reply = channel_reply_find(layer, head.endpoint, head.generation);
-		if (!reply) {
-			drop(layer, handle, FOREBAY_COUNT_GONE);
-			return NULL;
-		}
-		if (!channel_reply_received(reply, head.sequence)) {
-			drop(layer, handle, FOREBAY_COUNT_BAD);
-			return NULL;
-		}
+	if (to_group ? !channel_group_has_own(layer, &group) : from_inbox && !reply) {
+		drop(layer, handle, FOREBAY_COUNT_GONE);
+		return NULL;
+	}
+	if (reply && !channel_reply_received(reply, head.sequence)) {
+		drop(layer, handle, FOREBAY_COUNT_BAD);
+		return NULL;
 	}
 	age = channel_age(sent_at);
 	expired = age > expiry || age < -expiry; // the latter was scribbled
@@ -192,7 +194,11 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 		message->prefix->uses++;
 	message->generation = head.generation;
 	message->sent_at = sent_at;
+	message->to_group = to_group;
+	message->group = group;
 	message->channel[0] = '\0';
+	if (to_group)
+		(void)channel_group_name(layer, &group, message->channel);
 	shm_process_count(&layer->self, FOREBAY_COUNT_RECEIVED, 1);
 	return message;
 }

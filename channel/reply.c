@@ -6,12 +6,9 @@
 
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "shm/prefix.h"
 
-// A reply channel's id is index:24 | generation:40 of its endpoint; a stream's is slot:8 |
-// incarnation:24 | count:32, so that it never comes back.
-#define ID_OF(INDEX, GENERATION) ((uint64_t)(INDEX) << 40 | (GENERATION))
-#define ID_INDEX(ID)             ((uint32_t)((ID) >> 40))
-#define ID_GENERATION(ID)        ((ID)&0xffffffffffull)
+// A stream's id is slot:8 | incarnation:24 | count:32, so that it never comes back.
 
 #define PREFIXES_KEPT 16 // in use or not
 
@@ -84,6 +81,7 @@ static int find_prefix(struct forebay *layer, const char *name, struct channel_p
 	strcpy(prefix->name, name);
 	channel_name_make(example, name, '!', 0);
 	prefix->window = channel_capacity(layer, example);
+	prefix->number = shm_prefix_enter(&layer->segment, layer->self.uid, name);
 	prefix->next = layer->prefixes;
 	layer->prefixes = prefix;
 	layer->prefix_count++;
@@ -107,7 +105,7 @@ void channel_prefix_unuse(struct forebay *layer, struct channel_prefix *prefix)
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name)
 {
-	channel_name_make(name, prefix->name, '!', ID_OF(index, generation));
+	channel_name_make(name, prefix->name, '!', CHANNEL_REPLY_ID(index, generation));
 }
 
 int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t window, void *owner,
@@ -138,7 +136,8 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
 	reply->limit = reply->window;
 	reply->seen = reply->held = 0;
 	reply->generation = shm_endpoint_open(&layer->segment, reply->index,
-	        (uint64_t)layer->inbox.generation << 32 | layer->inbox.id, reply->window);
+	        (uint64_t)layer->inbox.generation << 32 | layer->inbox.id, reply->window,
+	        known->number);
 	channel_reply_name(known, reply->index, reply->generation, name);
 	return 0;
 }
@@ -166,7 +165,7 @@ static int find_own(struct forebay *layer, const char *name, struct channel_repl
 		return -ESTALE;
 	if (channel_name_kind(name, &id) != CHANNEL_REPLY)
 		return FOREBAY_BAD_NAME;
-	*out = channel_reply_find(layer, ID_INDEX(id), ID_GENERATION(id));
+	*out = channel_reply_find(layer, CHANNEL_REPLY_INDEX(id), CHANNEL_REPLY_GENERATION(id));
 	return *out ? 0 : FOREBAY_GONE;
 }
 
@@ -230,12 +229,12 @@ static bool is_owed(struct forebay *layer, const char *name, struct channel_repl
 
 	if (channel_name_kind(name, &id) != CHANNEL_REPLY)
 		return false;
-	*out = reply = reply_at(layer, ID_INDEX(id));
+	*out = reply = reply_at(layer, CHANNEL_REPLY_INDEX(id));
 	if (!reply || reply->generation != 0 ||
 	        shm_will_state(&layer->segment, reply->index) != SHM_WILL_SET)
 		return false;
 	state = load_relaxed(&layer->segment.endpoint[reply->index].state);
-	return SHM_ENDPOINT_GENERATION(state) == ID_GENERATION(ID_GENERATION(id) + 1);
+	return SHM_ENDPOINT_GENERATION(state) == CHANNEL_REPLY_GENERATION(CHANNEL_REPLY_GENERATION(id) + 1);
 }
 
 int forebay_reply_farewell(struct forebay *layer, const char *name, const char *channel,
@@ -265,7 +264,7 @@ static int execute(struct forebay *layer, struct forebay_message *message, uint3
 	char name[FOREBAY_NAME_SIZE];
 
 	channel_name_make(name, will_prefix, '!',
-	        ID_OF(index, ID_GENERATION(SHM_ENDPOINT_GENERATION(state) - 1)));
+	        CHANNEL_REPLY_ID(index, CHANNEL_REPLY_GENERATION(SHM_ENDPOINT_GENERATION(state) - 1)));
 	forebay_message_reset(message);
 	forebay_put_text(message, "reply_channel", name);
 	forebay_put_integer(message, "code", 1006);
@@ -416,7 +415,7 @@ int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOR
 int forebay_stream_close(struct forebay *layer, const char *name)
 {
 	struct shm_channel_mem *channel;
-	uint64_t id, dropped = 0, waiting;
+	uint64_t id, waiting;
 	struct shm_ring ring;
 
 	if (layer->stale)
@@ -432,8 +431,7 @@ int forebay_stream_close(struct forebay *layer, const char *name)
 	waiting = load_seq_cst(&channel->senders);
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
 		waiting |= load_seq_cst(&channel->receivers[i]);
-	(void)shm_table_end(&layer->table, &ring, true, &dropped);
-	shm_process_count(&layer->self, FOREBAY_COUNT_GONE, dropped);
+	(void)shm_table_end(&layer->table, &ring, true, NULL);
 	channel_nudge_slots(layer, waiting);
 	return 0;
 }

@@ -10,20 +10,6 @@
 #define ASK_AGAIN  10 // ms
 #define REAP_TRIES 10 // naps in vain, a second at most
 
-// A message ready to be copied into shared memory.
-struct outgoing {
-	const char *envelope;
-	size_t envelope_length;
-	const struct forebay_message *message;
-	struct channel_message_mem head;
-	uint32_t length;               // of all three parts
-	struct channel_cached *cached; // the cache's entry for a channel of that name
-	bool waits;                    // for room, here or in its event loop
-	bool refused;                  // counted in the channel's statistics: once for all tries
-	enum shm_will_state will;      // not NONE: it sets or executes that of ...
-	uint32_t endpoint;             // ... this one
-};
-
 // ---------------------------------------------------------------------------------------------
 // The message
 // ---------------------------------------------------------------------------------------------
@@ -55,11 +41,12 @@ static bool is_content(unsigned kind, size_t length)
 	       (kind == FOREBAY_NO_CONTENT && length == 0);
 }
 
-static int prepare(struct forebay_message *message, struct outgoing *outgoing)
+int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_message *message)
 {
 	int result = channel_json_writer_finish(
 	        &message->writer, &outgoing->envelope, &outgoing->envelope_length);
 
+	outgoing->will = SHM_WILL_NONE;
 	if (result != 0)
 		return result;
 	if (message->content_length > FOREBAY_MESSAGE_MAX)
@@ -72,7 +59,7 @@ static int prepare(struct forebay_message *message, struct outgoing *outgoing)
 	if (encoded_length(message, outgoing->envelope_length) > FOREBAY_MESSAGE_MAX)
 		return FOREBAY_TOO_LARGE;
 	outgoing->message = message;
-	outgoing->refused = false;
+	outgoing->waits = outgoing->refused = false;
 	outgoing->head = (struct channel_message_mem){
 	        .envelope = (uint32_t)outgoing->envelope_length,
 	        .content = (uint32_t)message->content_length,
@@ -123,8 +110,8 @@ static void ask_for_memory(struct forebay *layer)
 }
 
 // Copies the message into blocks of its own, HELD. False if none are free.
-static bool store(struct forebay *layer, const struct outgoing *outgoing, struct shm_buffer *buffer,
-        struct shm_block_mem **block)
+static bool store(struct forebay *layer, const struct channel_outgoing *outgoing,
+        struct shm_buffer *buffer, struct shm_block_mem **block)
 {
 	uint32_t offset = 0;
 
@@ -278,8 +265,8 @@ static enum shm_result push(
 	return result;
 }
 
-static int send_ring(
-        struct forebay *layer, const char *name, enum channel_kind kind, struct outgoing *outgoing)
+static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,
+        struct channel_outgoing *outgoing)
 {
 	struct channel_cached *cached = outgoing->cached;
 	struct shm_block_mem *block;
@@ -334,24 +321,23 @@ static int send_ring(
 // The reply channel
 // ---------------------------------------------------------------------------------------------
 
-// The inbox that the endpoint's owner receives from.
-static bool find_inbox(struct forebay *layer, uint32_t index, struct shm_ring *ring)
+// The inbox that an endpoint's owner receives from; WORD is the endpoint's.
+static bool find_inbox(struct forebay *layer, uint64_t word, struct shm_ring *ring)
 {
-	uint64_t word = load_relaxed(&layer->segment.endpoint[index].ring);
-
 	if (!shm_table_ring(&layer->table, (uint32_t)word, ring))
 		return false;
 	ring->generation = (uint32_t)(word >> 32);
 	return true;
 }
 
-static enum shm_result try_reply(
-        struct forebay *layer, uint32_t index, uint64_t generation, struct outgoing *outgoing)
+static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t generation,
+        struct channel_outgoing *outgoing)
 {
 	enum shm_result result = shm_endpoint_look(&layer->segment, index, generation);
 	struct shm_block_mem *block;
 	struct shm_buffer buffer;
 	struct shm_ring inbox;
+	uint64_t word;
 
 	if (result != SHM_OK)
 		return result;
@@ -362,9 +348,9 @@ static enum shm_result try_reply(
 	result = shm_endpoint_take(&layer->segment, index, generation, &outgoing->head.sequence);
 	if (result == SHM_OK) {
 		append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
-		result = find_inbox(layer, index, &inbox)
-		                 ? push(layer, &inbox, buffer.handle, block)
-		                 : SHM_CLOSED;
+		word = load_relaxed(&layer->segment.endpoint[index].ring);
+		result = find_inbox(layer, word, &inbox) ? push(layer, &inbox, buffer.handle, block)
+		                                         : SHM_CLOSED;
 		if (result == SHM_OK) {
 			wake_receiver(layer, &inbox);
 			return SHM_OK;
@@ -377,10 +363,10 @@ static enum shm_result try_reply(
 	return result;
 }
 
-static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgoing)
+static int send_reply(struct forebay *layer, uint64_t id, struct channel_outgoing *outgoing)
 {
-	uint32_t index = (uint32_t)(id >> 40);
-	uint64_t generation = id & 0xffffffffff;
+	uint32_t index = CHANNEL_REPLY_INDEX(id);
+	uint64_t generation = CHANNEL_REPLY_GENERATION(id);
 	enum shm_result result = try_reply(layer, index, generation, outgoing);
 
 	if (result == SHM_FULL && outgoing->waits) {
@@ -402,11 +388,31 @@ static int send_reply(struct forebay *layer, uint64_t id, struct outgoing *outgo
 	}
 }
 
+int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_outgoing *outgoing)
+{
+	struct shm_block_mem *block;
+	struct shm_buffer buffer;
+	struct shm_ring ring;
+	enum shm_result result;
+
+	if (!find_inbox(layer, inbox, &ring))
+		return FOREBAY_GONE;
+	if (!store(layer, outgoing, &buffer, &block))
+		return FOREBAY_NO_MEMORY;
+	result = push(layer, &ring, buffer.handle, block);
+	if (result == SHM_OK) {
+		wake_receiver(layer, &ring);
+		return 0;
+	}
+	shm_pool_free(&layer->pool, buffer.handle);
+	return result == SHM_FULL ? FOREBAY_FULL : FOREBAY_GONE;
+}
+
 // ---------------------------------------------------------------------------------------------
 // Sending
 // ---------------------------------------------------------------------------------------------
 
-static void count(struct forebay *layer, int result)
+void channel_count(struct forebay *layer, int result, uint64_t number)
 {
 	static const unsigned char counter[] = {
 	        [FOREBAY_OK] = FOREBAY_COUNT_SENT,
@@ -421,13 +427,13 @@ static void count(struct forebay *layer, int result)
 	};
 
 	if (result == -EUCLEAN)
-		shm_process_count(&layer->self, FOREBAY_COUNT_BAD, 1);
+		shm_process_count(&layer->self, FOREBAY_COUNT_BAD, number);
 	if (result >= 0 && result < (int)sizeof counter)
-		shm_process_count(&layer->self, counter[result], 1);
+		shm_process_count(&layer->self, counter[result], number);
 }
 
 static int try_send(struct forebay *layer, const char *channel, enum channel_kind kind, uint64_t id,
-        struct outgoing *outgoing)
+        struct channel_outgoing *outgoing)
 {
 	switch (kind) {
 	case CHANNEL_REPLY:
@@ -440,9 +446,20 @@ static int try_send(struct forebay *layer, const char *channel, enum channel_kin
 	}
 }
 
+int channel_outgoing_send(
+        struct forebay *layer, const char *name, struct channel_outgoing *outgoing)
+{
+	enum channel_kind kind;
+	uint64_t id;
+
+	outgoing->cached = &layer->cache[cache_index(name)];
+	kind = kind_of(name, outgoing->cached, &id);
+	return try_send(layer, name, kind, id, outgoing);
+}
+
 // Each failed try has left our slot where room is announced, so between two of them we sleep.
 static int send_waiting(struct forebay *layer, const char *channel, enum channel_kind kind,
-        uint64_t id, struct outgoing *outgoing, int timeout)
+        uint64_t id, struct channel_outgoing *outgoing, int timeout)
 {
 	int64_t deadline = timeout < 0 ? -1 : channel_now() + timeout;
 	int result = FOREBAY_FULL, tries = 0;
@@ -464,9 +481,19 @@ static int send_waiting(struct forebay *layer, const char *channel, enum channel
 	return result;
 }
 
-static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
-        int timeout, struct outgoing outgoing)
+void channel_sent(struct forebay *layer)
 {
+	// Who only sends keeps the house, too. The time is that of the message: none is asked for.
+	if (layer->now != 0)
+		channel_housekeep(layer, layer->now, false);
+	layer->now = 0;
+}
+
+// The message sets or executes the will of ENDPOINT, if WILL isn't NONE.
+static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
+        int timeout, enum shm_will_state will, uint32_t endpoint)
+{
+	struct channel_outgoing outgoing;
 	enum channel_kind kind;
 	uint64_t id;
 	int result;
@@ -475,9 +502,11 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 		return -ESTALE;
 	outgoing.cached = &layer->cache[cache_index(channel)];
 	kind = kind_of(channel, outgoing.cached, &id);
-	if (outgoing.will && kind == CHANNEL_REPLY)
+	if (will && kind == CHANNEL_REPLY)
 		kind = CHANNEL_BAD;
-	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : prepare(message, &outgoing);
+	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : channel_outgoing_init(&outgoing, message);
+	outgoing.will = will;
+	outgoing.endpoint = endpoint;
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);
@@ -487,23 +516,19 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 		channel_arm(layer);
 	if (result == FOREBAY_FULL)
 		channel_ring_all(layer);
-	count(layer, result);
-	// Who only sends keeps the house, too. The time is that of the message: none is asked for.
-	if (layer->now != 0)
-		channel_housekeep(layer, layer->now, false);
-	layer->now = 0;
+	channel_count(layer, result, 1);
+	channel_sent(layer);
 	return result;
 }
 
 int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
 {
-	return send_as(layer, channel, message, timeout, (struct outgoing){0});
+	return send_as(layer, channel, message, timeout, SHM_WILL_NONE, 0);
 }
 
 int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
         uint32_t endpoint, enum shm_will_state state)
 {
-	return send_as(
-	        layer, channel, message, 0, (struct outgoing){.will = state, .endpoint = endpoint});
+	return send_as(layer, channel, message, 0, state, endpoint);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "channel/layer.h"
+#include "shm/cell.h"
 
 const char *forebay_counter_name(enum forebay_counter counter)
 {
@@ -50,12 +51,17 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 	        .channels_max = segment->channels,
 	        .reply_channels_max = segment->geometry.endpoints,
 	        .processes_max = SHM_PROCESSES,
+	        .groups_max = segment->geometry.groups,
+	        .group_cells = shm_cell_used(segment),
+	        .group_cells_max = segment->geometry.cells,
 	};
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
 		for (int i = 0; i < FOREBAY_COUNTERS; i++)
 			stat->counters[i] += load_relaxed(&segment->processes[slot].counters[i]);
 		stat->processes += load_relaxed(&segment->processes[slot].uid) != 0;
 	}
+	for (uint32_t i = segment->channels; i < segment->entries; i++)
+		stat->groups += load_relaxed(&segment->channel[i].owner) != SHM_CHANNEL_FREE;
 	for (uint32_t i = 0; i < segment->channels; i++)
 		stat->channels += load_relaxed(&segment->channel[i].owner) != SHM_CHANNEL_FREE;
 	for (int class = 0; class < SHM_CLASSES; class ++) {

@@ -45,6 +45,8 @@ OPTION(INTEGER, layer_channels, "1024", "16..1000000", "N", RESTART,
         "named channels that can exist at a time")
 OPTION(INTEGER, layer_reply_channels, "65536", "16..16000000", "N", RESTART,
         "reply channels that can exist at a time: requests and connections in progress")
+OPTION(INTEGER, layer_groups, "0", "0..500000", "N", RESTART,
+        "groups of channels that can exist at a time; 0: as many as suit the layer's size")
 OPTION(STRING, layer_group, NULL, NULL, "GROUP", RESTART,
         "user group whose processes may attach to the layer too")
 OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N", RESTART,
@@ -53,6 +55,9 @@ OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N", RESTART,
         "websocket.*=1000, *=100")
 OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,
         "age at which a message that nobody has received is dropped")
+
+OPTION(DURATION, group_expiry, "24h", "1s..1000h", "TIME", RESTART,
+        "time after which a channel that hasn't been added anew leaves a group")
 
 OPTION_GROUP("Application")
 OPTION(STRING, app, NULL, NULL, "COMMAND", RELOAD,

@@ -51,6 +51,42 @@ void websocket_server_retry(struct websocket_server *server)
 			failures++;
 }
 
+struct broadcast {
+	struct websocket_server *server;
+	struct forebay_message *message;
+	struct websocket_message frame;
+};
+
+static void write_to_member(void *owner, void *context)
+{
+	struct connection *connection = owner;
+	struct broadcast *broadcast = context;
+
+	if (!websocket_session_is(connection))
+		log_limited(LOG_LEVEL_WARNING,
+		        "a message to the group %s is none for an HTTP client",
+		        forebay_message_group(broadcast->message));
+	else if (!websocket_session_broadcast(
+	                 (struct websocket_session *)connection, &broadcast->frame))
+		broadcast->server->stats.skipped++;
+}
+
+void websocket_server_broadcast(
+        struct websocket_server *server, struct forebay_message *message)
+{
+	struct broadcast broadcast = {.server = server, .message = message};
+	const char *wrong = websocket_message_read(message, &broadcast.frame);
+
+	if (wrong) {
+		server->stats.malformed++;
+		log_limited(LOG_LEVEL_WARNING, "malformed message to the group %s: %s",
+		        forebay_message_group(message), wrong);
+	} else {
+		(void)forebay_message_recipients(message, write_to_member, &broadcast);
+	}
+	forebay_message_free(message);
+}
+
 void websocket_server_drain(struct websocket_server *server)
 {
 	struct websocket_session *next;

@@ -24,6 +24,7 @@ struct websocket_stats {
 	uint64_t blocked;  // messages for which there was no room at first
 	uint64_t
 	        dropped; // messages of clients that no consumer got, since there was no room in time
+	uint64_t skipped;   // messages to groups that a slow member didn't get
 	uint64_t malformed; // messages of consumers that were not written
 	uint64_t failed;    // connections ended for breaking the protocol or a limit
 	uint64_t late;      // websocket.disconnect messages that found no room at first
@@ -54,6 +55,10 @@ void websocket_server_fini(struct websocket_server *server);
 
 // Tries again to send what found no room. To be called on each turn of the loop.
 void websocket_server_retry(struct websocket_server *server);
+
+// Writes a message that was sent to a group to each member in this worker. Takes over MESSAGE.
+void websocket_server_broadcast(
+        struct websocket_server *server, struct forebay_message *message);
 
 // Closes all WebSockets, with 1001.
 void websocket_server_drain(struct websocket_server *server);

@@ -279,7 +279,9 @@ static bool receive(struct worker *worker)
 			return true;
 		}
 		connection = forebay_message_owner(message);
-		if (connection)
+		if (forebay_message_group(message))
+			websocket_server_broadcast(&worker->websocket, message);
+		else if (connection)
 			connection->protocol->on_message(connection, message);
 		else
 			forebay_message_free(message);

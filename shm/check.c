@@ -180,7 +180,11 @@ void describe_channel(
 	for (char *at = name; *at; at++)
 		if (*at < 0x20 || *at > 0x7e)
 			*at = '?';
-	snprintf(text, size, "channel %u (%s)", index, name);
+	if (index < examination->segment->channels)
+		snprintf(text, size, "channel %u (%s)", index, name);
+	else
+		snprintf(text, size, "group %u (%s)", index - examination->segment->channels,
+		        name[0] ? name + 1 : name);
 }
 
 static void look_who_lives(struct examination *examination)
@@ -368,15 +372,15 @@ static void examination_fini(struct examination *examination)
 
 static bool examination_init(struct examination *examination, struct shm_check *check)
 {
-	size_t channels = check->segment->channels;
+	size_t entries = check->segment->entries;
 
 	*examination = (struct examination){.check = check, .segment = check->segment};
 	if (shm_pool_init(&examination->pool, check->segment, 0) < 0)
 		return false;
 	shm_table_init(&examination->table, check->segment, NULL, &examination->pool);
 	examination->slots = calloc(1u << SHM_WIDE_ORDER, sizeof *examination->slots);
-	examination->reached = calloc(channels, sizeof *examination->reached);
-	examination->walk = calloc(channels, sizeof *examination->walk);
+	examination->reached = calloc(entries, sizeof *examination->reached);
+	examination->walk = calloc(entries, sizeof *examination->walk);
 	examination->suspicions = calloc(SUSPICIONS, sizeof *examination->suspicions);
 	return examination->slots && examination->reached && examination->walk &&
 	       examination->suspicions;

@@ -10,9 +10,9 @@ static uint32_t count_buckets(struct examination *examination)
 	return examination->segment->bucket_mask + 1;
 }
 
-static uint32_t count_channels(struct examination *examination)
+static uint32_t count_entries(struct examination *examination)
 {
-	return examination->segment->channels;
+	return examination->segment->entries;
 }
 
 // A step of a walk: the channel that a word leads to.
@@ -63,9 +63,9 @@ static bool is_second(struct examination *examination, uint32_t bucket, const st
 {
 	struct walk before = {.from = SHM_HANDLE_NONE};
 
-	for (uint32_t left = examination->segment->channels; left > 0; left--) {
+	for (uint32_t left = examination->segment->entries; left > 0; left--) {
 		if (!step(examination, bucket, &before) || before.index == at->index ||
-		        before.index >= examination->segment->channels)
+		        before.index >= examination->segment->entries)
 			return false;
 		if (!(load_acquire(&examination->segment->channel[before.index].link) &
 		            LINK_MARK) &&
@@ -120,7 +120,7 @@ static bool look_at_bucket(
 	while (step(examination, bucket, &at)) {
 		const struct shm_channel_mem *channel;
 
-		if (at.index >= examination->segment->channels ||
+		if (at.index >= examination->segment->entries ||
 		        examination->walk[at.index] == walk)
 			return suspect_link(examination, bucket, &at, found);
 		examination->walk[at.index] = walk;
@@ -167,7 +167,7 @@ static bool mend_bucket(struct examination *examination, const struct suspicion 
 	case SHM_FINDING_BAD_LINK:
 		// All that this list has is looked at anew, also what was met before.
 		memset(examination->reached, 0,
-		        examination->segment->channels * sizeof *examination->reached);
+		        examination->segment->entries * sizeof *examination->reached);
 		return cut(examination, found);
 	case SHM_FINDING_BAD_HASH:
 		return atomic_compare_exchange_strong(
@@ -192,8 +192,8 @@ static bool is_in_its_list(struct examination *examination, uint32_t index, uint
 	uint32_t bucket = hash_at(examination, index) & examination->segment->bucket_mask;
 	struct walk at = {.from = SHM_HANDLE_NONE};
 
-	for (uint32_t left = examination->segment->channels; left > 0; left--) {
-		if (!step(examination, bucket, &at) || at.index >= examination->segment->channels)
+	for (uint32_t left = examination->segment->entries; left > 0; left--) {
+		if (!step(examination, bucket, &at) || at.index >= examination->segment->entries)
 			return false;
 		if (at.index == index && at.generation == generation)
 			return true;
@@ -223,4 +223,4 @@ static bool mend_reach(struct examination *examination, const struct suspicion *
 	return shm_table_adopt(examination->check->table, found->index, (uint32_t)found->word);
 }
 
-const struct region region_reach = {count_channels, look_at_reach, mend_reach};
+const struct region region_reach = {count_entries, look_at_reach, mend_reach};

@@ -54,8 +54,8 @@ void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slo
 	(void)fetch_or_seq_cst(&segment->endpoint[index].waiters, 1ull << slot % 64);
 }
 
-uint64_t shm_endpoint_open(
-        struct shm_segment *segment, uint32_t index, uint64_t ring, uint32_t window)
+uint64_t shm_endpoint_open(struct shm_segment *segment, uint32_t index, uint64_t ring,
+        uint32_t window, uint32_t prefix)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 	uint64_t generation = SHM_ENDPOINT_GENERATION(load_relaxed(&endpoint->state));
@@ -63,6 +63,7 @@ uint64_t shm_endpoint_open(
 	generation = ((generation | 1) + (generation & 1) * 2) & GENERATION_MASK;
 	store_relaxed(&endpoint->ring, ring);
 	store_relaxed(&endpoint->limit, window & SHM_SEQUENCE_MASK);
+	store_relaxed(&endpoint->prefix, prefix);
 	store_relaxed(&endpoint->waiters, 0);
 	store_release(&endpoint->state, STATE(generation, 0));
 	return generation;

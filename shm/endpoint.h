@@ -23,9 +23,9 @@
 
 struct shm_endpoint_mem {
 	shm_atomic64 state;
-	shm_atomic64 ring;  // of the owner's inbox: generation:32 | index:32
-	shm_atomic32 limit; // first sequence number that may not be sent
-	uint32_t spare;
+	shm_atomic64 ring;    // of the owner's inbox: generation:32 | index:32
+	shm_atomic32 limit;   // first sequence number that may not be sent
+	shm_atomic32 prefix;  // of its name, see prefix.h; for whoever lists members of groups
 	shm_atomic64 waiters; // slots modulo 64 of senders that wait for room
 };
 
@@ -57,8 +57,8 @@ void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slo
 
 // The owner's side. open() returns the new generation; INDEX is in a zone the caller owns. close() returns
 // the slots (modulo 64, as bits) of senders to nudge.
-uint64_t shm_endpoint_open(
-        struct shm_segment *segment, uint32_t index, uint64_t ring, uint32_t window);
+uint64_t shm_endpoint_open(struct shm_segment *segment, uint32_t index, uint64_t ring,
+        uint32_t window, uint32_t prefix);
 uint64_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_t generation);
 
 // Moves the limit. Returns the senders to nudge, as close() does.

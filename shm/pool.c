@@ -16,7 +16,7 @@ enum {
 };
 
 enum {
-	PREFETCH_BLOCKS = 5, // ahead
+	PREFETCH_TURNS = 4, // ahead of the next
 	PREFETCH_LINES = 4,
 };
 
@@ -85,17 +85,25 @@ static bool claim_zone(struct shm_pool *pool, int i)
 	return false;
 }
 
-// A receiver on another core had the blocks that come after INDEX in its zone last: has the first lines of
-// one of them come here by the time that it is used. (Always inlined: gcc 12 takes a function that
-// does nothing but prefetch for one that does nothing.)
-__attribute__((always_inline)) static inline void prefetch_block(
-        const struct shm_pool *pool, int i, uint32_t index)
+// Where in its zone the block is that is used as number TURN.
+static uint32_t place_of(int i, uint32_t turn)
 {
+	return shm_class_zone(i) < 16 ? turn : shm_scatter(turn);
+}
+
+// A receiver on another core had the blocks that are next in turn last: has the first lines of one of them
+// come here by the time that it is used. (Always inlined: gcc 12 takes a function that does nothing but
+// prefetch for one that does nothing.)
+__attribute__((always_inline)) static inline void prefetch_next(const struct shm_pool *pool, int i)
+{
+	const struct shm_pool_class *class = &pool->class[i];
 	uint32_t per_zone = shm_class_zone(i);
-	uint32_t next = index - index % per_zone + (index + PREFETCH_BLOCKS) % per_zone;
+	uint32_t place = place_of(i, (class->at_block + PREFETCH_TURNS) % per_zone);
+	char *block =
+	        (char *)shm_pool_block_at(pool, i, class->zones[class->at_zone] * per_zone + place);
 
 	for (int line = 0; line < PREFETCH_LINES; line++)
-		prefetch_write((char *)shm_pool_block_at(pool, i, next) + line * SHM_LINE);
+		prefetch_write(block + line * SHM_LINE);
 }
 
 // Looks at the next COUNT blocks of our zones for a FREE one.
@@ -105,7 +113,8 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 	uint32_t per_zone = shm_class_zone(i);
 
 	for (; count > 0; count--) {
-		uint32_t index = class->zones[class->at_zone] * per_zone + class->at_block;
+		uint32_t index =
+		        class->zones[class->at_zone] * per_zone + place_of(i, class->at_block);
 		struct shm_block_mem *block = shm_pool_block_at(pool, i, index);
 
 		if (++class->at_block == per_zone) {
@@ -116,7 +125,7 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 		// Acquire: pairs with the release that freed it.
 		if (load_acquire(&block->own) == SHM_FREE) {
 			*handle = pool->first[i] + index;
-			prefetch_block(pool, i, index);
+			prefetch_next(pool, i);
 			return block;
 		}
 	}

@@ -26,6 +26,14 @@ enum shm_sleep {
 	SHM_ASLEEP_ROOM = 3,  // on the word, for room to send: messages don't wake it, nudges do
 };
 
+// The counters that this layer writes itself: of messages that end unread. Each is counted before its memory is free:
+// a death in between leaves it HELD, and then it is counted once more, as lost, but never not at all.
+enum shm_counter {
+	SHM_COUNT_GONE = 3,    // dropped with the channel that its maker ended
+	SHM_COUNT_EXPIRED = 4, // unread for too long
+	SHM_COUNT_LOST = 10,   // held by a process that died, or sent to one
+};
+
 // The shared image of a slot. Written by the slot's process only, but for `sleeping` and `nudged`.
 struct shm_process_mem {
 	// Read by every sender after each publish, written only around a sleep.
@@ -38,6 +46,10 @@ struct shm_process_mem {
 	shm_atomic32 pid;                         // for people, never for decisions
 	uint32_t spare;
 	char role[SHM_ROLE_SIZE];
+
+	// The group that this process is inside, or 0: until it leaves, nobody frees a cell of that group.
+	// Written by this process and, when it is dead, by its reaper. See group.h.
+	_Alignas(SHM_LINE) shm_atomic64 hazard;
 
 	// Kept over all incarnations, so a sum over the slots is exact whoever dies.
 	_Alignas(SHM_LINE_PAIR) shm_atomic64 counters[SHM_COUNTERS];

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "shm/compact.h"
 #include "shm/endpoint.h"
+#include "shm/prefix.h"
 #include "shm/will.h"
 
 static bool is_users(uint64_t uid, uint32_t slot)
@@ -50,8 +52,9 @@ static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reap
 		(void)cas_acq_rel(&block->own, &own, SHM_FREE);
 	if (SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&
 	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
-		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in
 		reaped->messages++;
+		shm_process_count(table->self, SHM_COUNT_LOST, 1);
+		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in
 	}
 }
 
@@ -66,8 +69,9 @@ static void release_held(struct shm_table *table, uint32_t slot, struct shm_reap
 
 		if (SHM_OWN_STATE(own) == SHM_HELD && is_users(own & ~SHM_OWN_HELD(0), slot) &&
 		        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
-			shm_pool_free(pool, handle);
 			reaped->messages++;
+			shm_process_count(table->self, SHM_COUNT_LOST, 1);
+			shm_pool_free(pool, handle);
 		}
 	}
 }
@@ -186,6 +190,8 @@ void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reape
 	// Endpoints first: senders learn at once that nobody is there, and wills are judged by blocks
 	// that are freed below.
 	release_endpoints(table, slot);
+	shm_compact_release(table, slot);
+	shm_prefix_recover(table->segment, slot);
 	release_channels(table, slot, reaped);
 	release_held(table, slot, reaped);
 	release_zones(table, slot, reaped);
@@ -220,8 +226,9 @@ uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, 
 	// At most a lap: what is sent meanwhile isn't waited for.
 	while (expired < 1ull << ring->order &&
 	        shm_ring_pop_outside(ring, table->pool, limit, future, &handle) == SHM_OK) {
-		shm_pool_free(table->pool, handle);
 		expired++;
+		shm_process_count(table->self, SHM_COUNT_EXPIRED, 1);
+		shm_pool_free(table->pool, handle);
 	}
 	return expired;
 }
@@ -275,5 +282,6 @@ bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int6
 		return false;
 	shm_reaper_run(table, reaped);
 	reaped->expired += expire_part(table, limit);
+	shm_compact_sweep(table, now, table->segment->geometry.cells / SHM_SWEEPS);
 	return true;
 }

@@ -23,8 +23,8 @@ struct shm_reaped {
 	uint32_t processes;
 };
 
-// Releases all that any user of SLOT held: zones of blocks and endpoints, blocks, channels, waiter
-// bits. The caller holds that slot's liveness lock, so whoever is named there is dead, or the caller.
+// Releases all that any user of SLOT held: zones of blocks and endpoints, blocks, channels, cells
+// and groups, waiter bits. The caller holds that slot's liveness lock, so whoever is named there is dead, or the caller.
 void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped);
 
 // Looks for dead processes in all slots and releases what they held. A system call per occupied slot.
@@ -37,8 +37,9 @@ void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped);
 uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit);
 uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, int64_t limit);
 
-// A round of housekeeping for the whole segment: reaps the dead, and frees what was sent before LIMIT and not
-// received, in a part of the channels, so that all have had their turn within SHM_TURNS rounds. Does
+// A round of housekeeping for the whole segment: reaps the dead, frees what was sent before LIMIT and not
+// received, in a part of the channels, so that all have had their turn within SHM_TURNS rounds, and sweeps a
+// part of the groups (compact.h). Does
 // nothing and returns false if a round was begun less than PERIOD before NOW (ms, CLOCK_MONOTONIC), by
 // whomever: of all attached processes that call this once a PERIOD, one does the work. Who dies in the
 // middle is followed by another a period later.

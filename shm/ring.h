@@ -33,6 +33,7 @@ enum shm_result {
 	SHM_EMPTY = 2,
 	SHM_CLOSED = 3,  // the ring serves another channel now, or none: look the name up again
 	SHM_CORRUPT = 4, // the words make no sense: somebody scribbled over them
+	SHM_CLASH = 5,   // of a group: another name has the same key
 };
 
 // The hints of a ring, inside its channel's shared image.
@@ -67,10 +68,13 @@ _Static_assert(sizeof(shm_atomic64) << SHM_RING_LINE_ORDER == SHM_LINE, "slots i
 // of the two would wait for the other's copy with every message.
 static inline shm_atomic64 *shm_ring_slot(const struct shm_ring *ring, uint64_t pos)
 {
-	uint64_t mask = (1ull << ring->order) - 1;
-	uint32_t spread = ring->order < SHM_RING_LINE_ORDER ? ring->order : SHM_RING_LINE_ORDER;
+	uint32_t lines = ring->order < SHM_RING_LINE_ORDER ? 0 : ring->order - SHM_RING_LINE_ORDER;
+	uint32_t slot = (uint32_t)pos & ((1u << ring->order) - 1);
+	uint32_t line = slot & ((1u << lines) - 1), place = slot >> lines;
 
-	return &ring->slots[(pos & mask) >> (ring->order - spread) | (pos << spread & mask)];
+	if (lines >= 4)
+		line = shm_scatter(line);
+	return &ring->slots[line << (ring->order - lines) | place];
 }
 
 // Publishes BLOCK, HELD by the caller, under HANDLE. On SHM_OK it is the channel's. Otherwise it is still

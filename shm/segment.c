@@ -10,13 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/cell.h"
 #include "shm/complaint.h"
 #include "shm/directory.h"
 #include "shm/endpoint.h"
+#include "shm/prefix.h"
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 #define PAGE           4096
 #define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 
@@ -43,7 +45,8 @@ static uint32_t hash_of_sizes(void)
 	        sizeof(struct shm_channel_mem), sizeof(struct shm_endpoint_mem),
 	        sizeof(struct shm_block_mem), SHM_PROCESSES, SHM_COUNTERS, SHM_NARROW_ORDER,
 	        SHM_WIDE_ORDER, SHM_RING_LINE_ORDER, SHM_ENDPOINT_ZONE, SHM_PARTS_MAX,
-	        SHM_NAME_SIZE};
+	        SHM_NAME_SIZE, sizeof(struct shm_cell_mem), sizeof(struct shm_prefix_mem),
+	        SHM_PREFIXES};
 	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -63,7 +66,7 @@ static uint32_t bucket_count(const struct shm_geometry *geometry)
 {
 	uint32_t count = 64;
 
-	while (count < geometry->narrow + geometry->wide)
+	while (count < geometry->narrow + geometry->wide + geometry->groups)
 		count *= 2;
 	return count;
 }
@@ -85,12 +88,15 @@ static bool geometry_valid(const struct shm_geometry *geometry)
 	if (geometry->endpoints < SHM_ENDPOINT_ZONE || geometry->endpoints > SHM_ENDPOINTS_MAX ||
 	        geometry->endpoints % SHM_ENDPOINT_ZONE)
 		return false;
+	if (geometry->groups < 4 || geometry->groups > SHM_GROUPS_MAX ||
+	        geometry->cells < 4 * SHM_CELLS_RESERVED || geometry->cells > SHM_CELLS_MAX)
+		return false;
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		if (geometry->blocks[class] < shm_class_zone(class) ||
 		        geometry->blocks[class] > 1u << 28 ||
 		        geometry->blocks[class] % shm_class_zone(class))
 			return false;
-	return geometry->expiry >= 1;
+	return geometry->expiry >= 1 && geometry->group_expiry >= 1;
 }
 
 // Reserves SIZE octets at *OFFSET, from a page boundary on.
@@ -113,6 +119,7 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 	segment->header = segment->base;
 	segment->housekeeping = base ? &segment->header->housekeeping : NULL;
 	segment->channels = geometry->narrow + geometry->wide;
+	segment->entries = segment->channels + geometry->groups;
 	segment->bucket_mask = bucket_count(geometry) - 1;
 #define REGION(FIELD, COUNT)                                                                       \
 	do {                                                                                       \
@@ -122,11 +129,14 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 	REGION(processes, SHM_PROCESSES);
 	REGION(zones, zone_count(geometry));
 	REGION(buckets, bucket_count(geometry));
-	REGION(channel, segment->channels);
+	REGION(channel, segment->entries);
 	REGION(slots, slots);
 	REGION(endpoint_zones, geometry->endpoints / SHM_ENDPOINT_ZONE);
 	REGION(endpoint, geometry->endpoints);
 	REGION(wills, geometry->endpoints);
+	REGION(prefixes, SHM_PREFIXES);
+	REGION(cell_owns, geometry->cells);
+	REGION(cells, geometry->cells);
 #undef REGION
 	for (int class = 0; class < SHM_CLASSES; class ++) {
 		uint64_t at =
@@ -144,15 +154,33 @@ uint64_t shm_geometry_size(const struct shm_geometry *geometry)
 	return geometry_valid(geometry) ? lay_out(&nowhere, geometry) : 0;
 }
 
-int shm_geometry_choose(
-        struct shm_geometry *geometry, uint64_t size, uint32_t channels, uint32_t endpoints)
+static uint32_t clamp(uint64_t number, uint32_t least, uint32_t most)
+{
+	return number < least ? least : number > most ? most : (uint32_t)number;
+}
+
+// How many groups and cells suit a segment of SIZE octets: each get a sixteenth of it at most. Members
+// with neighbouring indices take 8 octets, strewn ones up to 64: a cell for four reply channels is plenty.
+static void choose_groups(struct shm_geometry *geometry, uint64_t size, uint32_t groups)
+{
+	uint64_t cells = geometry->endpoints / 4 + groups;
+
+	geometry->groups = groups ? groups : clamp(size >> 14, 64, 4096);
+	if (!groups && cells * sizeof(struct shm_cell_mem) > size / 16)
+		cells = size / 16 / sizeof(struct shm_cell_mem);
+	geometry->cells = clamp(cells, 1024, SHM_CELLS_MAX);
+}
+
+int shm_geometry_choose(struct shm_geometry *geometry, uint64_t size, uint32_t channels,
+        uint32_t endpoints, uint32_t groups)
 {
 	// Shares of the memory for messages, in sixteenths: small ones are the most frequent, large
 	// ones need the most room.
 	static const uint32_t share[SHM_CLASSES] = {3, 4, 9};
 	uint64_t fixed;
 
-	if (channels > SHM_CHANNELS_MAX / 2 || endpoints > SHM_ENDPOINTS_MAX)
+	if (channels > SHM_CHANNELS_MAX / 2 || endpoints > SHM_ENDPOINTS_MAX ||
+	        groups > SHM_GROUPS_MAX)
 		return -EINVAL;
 	*geometry = (struct shm_geometry){
 	        .narrow = channels < 16 ? 16 : channels,
@@ -161,9 +189,11 @@ int shm_geometry_choose(
 	                                      : channels / 32,
 	        .endpoints = (endpoints / SHM_ENDPOINT_ZONE + 1) * SHM_ENDPOINT_ZONE,
 	        .expiry = 1,
+	        .group_expiry = 1,
 	};
 	if (endpoints % SHM_ENDPOINT_ZONE == 0 && endpoints > 0)
 		geometry->endpoints = endpoints;
+	choose_groups(geometry, size, groups);
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		geometry->blocks[class] = shm_class_zone(class);
 	fixed = shm_geometry_size(geometry);

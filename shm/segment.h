@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // segment.h - the one shared file of a layer: how it is made, found, checked, mapped and divided.
 //
-//   +--------+-----------+-------+---------+----------+-------+-----------+-----------+-------+--------+
-//   | header | processes | zones | buckets | channels | slots | endpoint  | endpoints | wills | blocks |
-//   | 4 KiB  | 256       | words | words   |          | words | zones     |           | words | 3 sizes|
-//   +--------+-----------+-------+---------+----------+-------+-----------+-----------+-------+--------+
+//   +--------+-----------+-------+---------+------------+-------+-----------+-----------+
+//   | header | processes | zones | buckets | channels,  | slots | endpoint  | endpoints |
+//   | 4 KiB  | 256       | words | words   | groups     | words | zones     |           |
+//   +--------+-----------+-------+---------+------------+-------+-----------+-----------+
+//   | wills | prefixes | cells' own words | cells of groups' members | blocks of 3 sizes |
+//   +-------+----------+------------------+--------------------------+-------------------+
 //
 // The header's counts decide every offset. An attaching process copies the counts, computes the
 // offsets for itself and compares the total with the file's size; after that nothing in the header
@@ -28,6 +30,8 @@ enum {
 	SHM_NARROW_ORDER = 7, // log2 of the slots of a narrow channel
 	SHM_WIDE_ORDER = 13,  // and of a wide one
 	SHM_CHANNELS_MAX = 1 << 20,
+	SHM_GROUPS_MAX = 1 << 19,
+	SHM_CELLS_MAX = 1 << 23,
 	SHM_ENDPOINTS_MAX = 1 << 24,
 	SHM_ENDPOINT_ZONE = 64,  // endpoints in one zone
 	SHM_PATTERNS_SIZE = 2048 // octets of the capacity patterns, with their NUL
@@ -40,6 +44,9 @@ struct shm_geometry {
 	uint32_t endpoints;           // a multiple of SHM_ENDPOINT_ZONE
 	uint32_t blocks[SHM_CLASSES]; // multiples of the class's zone size
 	uint32_t expiry;              // ms that a message may stay unread
+	uint32_t groups;              // their entries in the table are behind the channels'
+	uint32_t cells;               // of 128 octets, for the members of all groups
+	uint32_t group_expiry;        // ms that a member stays in a group
 	uint32_t spare;
 };
 
@@ -47,7 +54,7 @@ struct shm_geometry {
 struct shm_housekeeping_mem {
 	shm_atomic64 begun;  // ms, CLOCK_MONOTONIC
 	shm_atomic32 cursor; // the channel that the next round begins with
-	uint32_t spare;
+	shm_atomic32 sweep;  // and the group
 };
 
 // How a segment came to be attached to.
@@ -85,11 +92,15 @@ struct shm_segment {
 	shm_atomic64 *buckets;
 	uint32_t bucket_mask;
 	uint32_t channels; // wide + narrow
+	uint32_t entries;  // of the table: channels + groups
 	struct shm_channel_mem *channel;
 	shm_atomic64 *slots;
 	shm_atomic64 *endpoint_zones;
 	struct shm_endpoint_mem *endpoint;
 	shm_atomic64 *wills; // of each endpoint
+	struct shm_prefix_mem *prefixes;
+	shm_atomic64 *cell_owns;
+	struct shm_cell_mem *cells;
 	char *blocks[SHM_CLASSES];
 };
 
@@ -115,10 +126,11 @@ void shm_segment_fini(struct shm_segment *segment);
 // Removes the files of the segment in PATH, and the directory. Returns 0 or a negative errno.
 int shm_segment_remove(const char *path);
 
-// Chooses the counts for a segment of about SIZE octets with CHANNELS named channels and ENDPOINTS
-// reply channels. Returns 0, or -EINVAL if nothing useful fits (SIZE too small or a count too large).
-int shm_geometry_choose(
-        struct shm_geometry *geometry, uint64_t size, uint32_t channels, uint32_t endpoints);
+// Chooses the counts for a segment of about SIZE octets with CHANNELS named channels, ENDPOINTS
+// reply channels and GROUPS groups (0: as many as suit SIZE). Returns 0, or -EINVAL if nothing useful fits
+// (SIZE too small or a count too large).
+int shm_geometry_choose(struct shm_geometry *geometry, uint64_t size, uint32_t channels,
+        uint32_t endpoints, uint32_t groups);
 
 // Octets that a segment of that geometry occupies; 0 if a count is out of bounds.
 uint64_t shm_geometry_size(const struct shm_geometry *geometry);
@@ -138,4 +150,12 @@ static inline uint32_t shm_class_size(int class)
 static inline uint32_t shm_class_zone(int class)
 {
 	return class == SHM_CLASSES - 1 ? 8 : 64;
+}
+
+// NUMBER with its low four bits in reverse order: neighbours are far apart, at changing distances. What several
+// processes use in turn is laid out like that. In order, the prefetcher of the one who reads would fetch ahead what
+// the one who writes is about to write, and each would wait for the other.
+static inline uint32_t shm_scatter(uint32_t number)
+{
+	return (number & ~15u) | (uint32_t)(0xf7b3d591e6a2c480 >> (number & 15) * 4 & 15);
 }

@@ -6,6 +6,9 @@
 
 #include "shm/link.h"
 
+// Before a group's name, in the table: no channel's name has such an octet.
+#define GROUP_MARK '\x01'
+
 #define SWEEP_LEAST  2048u // channels that one search for room may look at anyhow
 #define SWEEP_PER_MS 128u  // and how many more with each millisecond that has gone by
 
@@ -27,7 +30,7 @@ void shm_table_init(struct shm_table *table, struct shm_segment *segment, struct
 // means that another process made progress, but a damaged list must end too.
 static uint32_t step_limit(const struct shm_table *table)
 {
-	return 4 * table->segment->channels + 16384;
+	return 4 * table->segment->entries + 16384;
 }
 
 // FNV-1a: names are short, and whoever can attach need not flood a bucket to do harm.
@@ -80,7 +83,7 @@ void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM
 
 static struct shm_channel_mem *channel_at(const struct shm_table *table, uint32_t index)
 {
-	return index < table->segment->channels ? &table->segment->channel[index] : NULL;
+	return index < table->segment->entries ? &table->segment->channel[index] : NULL;
 }
 
 static int order_of(const struct shm_table *table, uint32_t index)
@@ -157,7 +160,7 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
 	struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
 
 	*head = at.link;
-	for (uint32_t most = table->segment->channels + 1; most > 0; most--) {
+	for (uint32_t most = table->segment->entries + 1; most > 0; most--) {
 		struct shm_channel_mem *channel;
 		uint64_t next;
 
@@ -176,22 +179,54 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
 	return 0; // a loop: somebody scribbled; an insertion at the head still works
 }
 
-enum shm_result shm_table_find(struct shm_table *table, const char *name, struct shm_ring *ring)
+static bool is_group(const struct shm_table *table, uint32_t index)
 {
-	uint32_t hash = shm_table_hash(name), index, generation, left = step_limit(table);
+	return index >= table->segment->channels;
+}
+
+// SHM_OK or SHM_EMPTY. Names of groups and channels differ, so an entry of the other kind under a name is
+// somebody's scribble.
+static enum shm_result find(
+        struct shm_table *table, const char *name, bool group, struct shm_entry *entry)
+{
+	uint32_t hash = shm_table_hash(name), left = step_limit(table);
 	uint64_t head;
 
 	while (left > 0) {
-		int found = walk(table, name, hash, &left, &index, &generation, &head);
+		int found =
+		        walk(table, name, hash, &left, &entry->index, &entry->generation, &head);
 
-		if (found == 0)
-			return SHM_EMPTY;
-		if (found == 1) {
-			fill_ring(table, index, generation, ring);
-			return SHM_OK;
-		}
+		if (found >= 0)
+			return found == 1 && is_group(table, entry->index) == group ? SHM_OK
+			                                                            : SHM_EMPTY;
 	}
 	return SHM_EMPTY;
+}
+
+enum shm_result shm_table_find(struct shm_table *table, const char *name, struct shm_ring *ring)
+{
+	struct shm_entry entry;
+	enum shm_result result = find(table, name, false, &entry);
+
+	if (result == SHM_OK)
+		fill_ring(table, entry.index, entry.generation, ring);
+	return result;
+}
+
+static void mark_group(char marked[SHM_NAME_SIZE], const char *name)
+{
+	marked[0] = GROUP_MARK;
+	strncpy(marked + 1, name, SHM_NAME_SIZE - 2);
+	marked[SHM_NAME_SIZE - 1] = '\0';
+}
+
+enum shm_result shm_table_find_group(
+        struct shm_table *table, const char *name, struct shm_entry *group)
+{
+	char marked[SHM_NAME_SIZE];
+
+	mark_group(marked, name);
+	return find(table, marked, true, group);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -207,12 +242,24 @@ static bool has_receivers(struct shm_channel_mem *channel)
 	return any != 0;
 }
 
-static void class_bounds(const struct shm_table *table, bool wide, uint32_t *first, uint32_t *count)
+static void bounds_of(
+        const struct shm_table *table, enum shm_kind kind, uint32_t *first, uint32_t *count)
 {
 	const struct shm_geometry *geometry = &table->segment->geometry;
 
-	*first = wide ? 0 : geometry->wide;
-	*count = wide ? geometry->wide : geometry->narrow;
+	switch (kind) {
+	case SHM_WIDE:
+		*first = 0;
+		*count = geometry->wide;
+		break;
+	case SHM_NARROW:
+		*first = geometry->wide;
+		*count = geometry->narrow;
+		break;
+	default:
+		*first = table->segment->channels;
+		*count = geometry->groups;
+	}
 }
 
 static int64_t now_ms(void)
@@ -251,8 +298,10 @@ static bool take_idle(struct shm_table *table, uint32_t index)
 	struct shm_channel_mem *channel = &table->segment->channel[index];
 	struct shm_ring ring;
 
-	// The generation first: if the channel becomes another's afterwards, ending it fails.
-	shm_table_ring(table, index, &ring);
+	// The generation first: if the channel becomes another's afterwards, ending it fails. A group isn't idle
+	// because nobody listens.
+	if (!shm_table_ring(table, index, &ring))
+		return false;
 	if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE || load_acquire(&channel->maker) != 0)
 		return false;
 	// Before its owner word is touched, which is another process's cache line.
@@ -261,23 +310,24 @@ static bool take_idle(struct shm_table *table, uint32_t index)
 	return shm_table_end(table, &ring, false, NULL) == SHM_OK && take(table, index);
 }
 
-// Takes a channel of the size for us: HELD. A free one, or else an idle one; one made here a moment ago
+// Takes an entry of the kind for us: HELD. A free one, or else an idle channel; one made here a moment ago
 // is the last choice, since it may be wanted again, but it is found however large the table.
-static bool take_channel(struct shm_table *table, bool wide, uint32_t *index)
+static bool take_entry(struct shm_table *table, enum shm_kind kind, uint32_t *index)
 {
-	struct shm_hand *hand = &table->hand[wide];
+	struct shm_hand *hand = &table->hand[kind];
 	uint32_t first, count, most, looked = 0;
 	bool found = false;
 
-	class_bounds(table, wide, &first, &count);
-	most = take_credit(hand, count);
-	for (uint32_t left = most / 2 < count ? most / 2 : count; !found && left > 0; left--) {
+	bounds_of(table, kind, &first, &count);
+	most = take_credit(hand, count) / (kind == SHM_GROUP ? 1 : 2); // groups are never idle
+	most = most < count ? most : count;
+	for (uint32_t left = most; !found && left > 0; left--) {
 		*index = first + hand->free;
 		hand->free = hand->free + 1 == count ? 0 : hand->free + 1;
 		found = take(table, *index);
 		looked++;
 	}
-	for (uint32_t left = most / 2 < count ? most / 2 : count; !found && left > 0; left--) {
+	for (uint32_t left = kind == SHM_GROUP ? 0 : most; !found && left > 0; left--) {
 		*index = first + hand->idle;
 		hand->idle = hand->idle + 1 == count ? 0 : hand->idle + 1;
 		found = take_idle(table, *index);
@@ -293,16 +343,38 @@ static bool take_channel(struct shm_table *table, bool wide, uint32_t *index)
 	return found;
 }
 
-// Takes a channel and fills it in, HELD by us and not in the table yet.
-static bool prepare(struct shm_table *table, const char *name, uint32_t capacity, uint64_t maker,
-        uint32_t *index)
+// Where a new generation of a ring begins, for its statistics.
+static void prepare_ring(struct shm_table *table, uint32_t index, uint32_t capacity)
 {
-	bool wide = capacity > 1u << SHM_NARROW_ORDER;
-	struct shm_channel_mem *channel;
+	struct shm_channel_mem *channel = &table->segment->channel[index];
 	struct shm_ring ring;
 	uint64_t head, tail;
 
-	if (!take_channel(table, wide, index))
+	store_relaxed(&channel->ring.capacity, capacity);
+	shm_table_ring(table, index, &ring);
+	(void)shm_ring_pending(&ring, table->pool, &head, &tail);
+	store_relaxed(&channel->base, tail);
+}
+
+// What an entry is to become.
+struct birth {
+	const char *name;
+	enum shm_kind kind;
+	uint32_t capacity;
+	uint64_t maker;
+};
+
+static enum shm_kind kind_of(uint32_t capacity)
+{
+	return capacity > 1u << SHM_NARROW_ORDER ? SHM_WIDE : SHM_NARROW;
+}
+
+// Takes an entry and fills it in, HELD by us and not in the table yet.
+static bool prepare(struct shm_table *table, const struct birth *birth, uint32_t *index)
+{
+	struct shm_channel_mem *channel;
+
+	if (!take_entry(table, birth->kind, index))
 		return false;
 	channel = &table->segment->channel[*index];
 	// Release: who sets a bit on top of this sees the generation that goes with it.
@@ -310,47 +382,52 @@ static bool prepare(struct shm_table *table, const char *name, uint32_t capacity
 		store_release(&channel->receivers[i], 0);
 	store_relaxed(&channel->senders, 0);
 	store_relaxed(&channel->full, 0);
-	store_relaxed(&channel->maker, maker);
-	store_relaxed(&channel->hash, shm_table_hash(name));
-	write_name(channel, name);
-	store_relaxed(&channel->ring.capacity, capacity);
-	shm_table_ring(table, *index, &ring);
-	(void)shm_ring_pending(&ring, table->pool, &head, &tail);
-	store_relaxed(&channel->base, tail);
+	store_relaxed(&channel->maker, birth->maker);
+	store_relaxed(&channel->hash, shm_table_hash(birth->name));
+	write_name(channel, birth->name);
+	if (birth->kind == SHM_GROUP)
+		store_relaxed(&channel->group,
+		        SHM_GROUP_WORD(SHM_GROUP_OPEN, SHM_ROOT_NONE,
+		                SHM_GROUP_TICKET(load_relaxed(&channel->group)) + 1));
+	else
+		prepare_ring(table, *index, birth->capacity);
 	return true;
 }
 
-enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
-        uint64_t maker, struct shm_ring *ring)
+// Finds the entry or makes it. SHM_OK or SHM_FULL.
+static enum shm_result make(
+        struct shm_table *table, const struct birth *birth, struct shm_entry *entry)
 {
-	uint32_t hash = shm_table_hash(name), index, generation, mine = 0, left = step_limit(table);
+	uint32_t hash = shm_table_hash(birth->name), mine = 0, left = step_limit(table);
 	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
 	enum shm_result result = SHM_FULL;
 	bool prepared = false;
 
 	while (left-- > 0) {
 		uint64_t head;
-		int found = walk(table, name, hash, &left, &index, &generation, &head);
+		int found = walk(
+		        table, birth->name, hash, &left, &entry->index, &entry->generation, &head);
+		struct shm_channel_mem *channel;
 
 		if (found < 0)
 			continue;
 		if (found == 1) {
-			fill_ring(table, index, generation, ring);
-			result = SHM_OK;
+			if (is_group(table, entry->index) == (birth->kind == SHM_GROUP))
+				result = SHM_OK;
 			break;
 		}
 		if (!prepared) {
-			prepared = prepare(table, name, capacity, maker, &mine);
+			prepared = prepare(table, birth, &mine);
 			if (!prepared)
 				return SHM_FULL;
 			continue; // that took a while: walk again
 		}
-		fill_ring(table, mine, load_relaxed(&table->segment->channel[mine].ring.generation),
-		        ring);
-		store_release(&table->segment->channel[mine].link, link_as(head, ring->generation));
+		channel = &table->segment->channel[mine];
+		*entry = (struct shm_entry){mine, load_relaxed(&channel->ring.generation)};
+		store_release(&channel->link, link_as(head, entry->generation));
 		// Death before this line: HELD and not in the table. After it: HELD and in the table.
-		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {
-			store_release(&table->segment->channel[mine].owner, SHM_CHANNEL_LIVE);
+		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {
+			store_release(&channel->owner, SHM_CHANNEL_LIVE);
 			return SHM_OK;
 		}
 	}
@@ -359,12 +436,35 @@ enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32
 	return result;
 }
 
+enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
+        uint64_t maker, struct shm_ring *ring)
+{
+	struct birth birth = {name, kind_of(capacity), capacity, maker};
+	struct shm_entry entry;
+	enum shm_result result = make(table, &birth, &entry);
+
+	if (result == SHM_OK)
+		fill_ring(table, entry.index, entry.generation, ring);
+	return result;
+}
+
+enum shm_result shm_table_make_group(
+        struct shm_table *table, const char *name, struct shm_entry *group)
+{
+	char marked[SHM_NAME_SIZE];
+	struct birth birth = {.name = marked, .kind = SHM_GROUP};
+
+	mark_group(marked, name);
+	return make(table, &birth, group);
+}
+
 enum shm_result shm_table_make_inbox(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring)
 {
+	struct birth birth = {name, kind_of(capacity), capacity, table->self->uid};
 	uint32_t index;
 
-	if (!prepare(table, name, capacity, table->self->uid, &index))
+	if (!prepare(table, &birth, &index))
 		return SHM_FULL;
 	shm_table_ring(table, index, ring);
 	store_release(&table->segment->channel[index].link, link_to_none(ring->generation));
@@ -403,44 +503,61 @@ static bool is_linked(struct shm_table *table, uint32_t index, uint32_t generati
 	return false;
 }
 
-void shm_table_unlink(struct shm_table *table, struct shm_ring *ring)
+static void unlink_entry(struct shm_table *table, uint32_t index, uint32_t generation)
 {
-	struct shm_channel_mem *channel = &table->segment->channel[ring->id];
+	struct shm_channel_mem *channel = &table->segment->channel[index];
 	uint64_t link = load_acquire(&channel->link);
 
 	// The generation is looked at after the link: a link of a later use has another tag.
-	while (load_acquire(&channel->ring.generation) == ring->generation && !(link & LINK_MARK))
+	while (load_acquire(&channel->ring.generation) == generation && !(link & LINK_MARK))
 		if (cas_acq_rel(&channel->link, &link, link | LINK_MARK))
 			break;
-	(void)is_linked(table, ring->id, ring->generation);
+	(void)is_linked(table, index, generation);
 }
 
-// Receives and frees what waits, at most a lap.
-static void drain(struct shm_table *table, struct shm_ring *ring, uint64_t *dropped)
+void shm_table_unlink(struct shm_table *table, const struct shm_ring *ring)
+{
+	unlink_entry(table, ring->id, ring->generation);
+}
+
+void shm_table_unlink_group(struct shm_table *table, const struct shm_entry *group)
+{
+	unlink_entry(table, group->index, group->generation);
+}
+
+// Receives and frees what waits, at most a lap, counting each in *DROPPED and, first, in COUNTER.
+static void drain(
+        struct shm_table *table, struct shm_ring *ring, enum shm_counter counter, uint64_t *dropped)
 {
 	uint32_t handle;
 
 	for (uint32_t left = 1u << ring->order;
 	        left > 0 && shm_ring_pop(ring, table->pool, &handle) == SHM_OK; left--) {
-		shm_pool_free(table->pool, handle);
 		if (dropped)
 			++*dropped;
+		shm_process_count(table->self, counter, 1);
+		shm_pool_free(table->pool, handle);
 	}
 }
 
-// Steps 3 and 4 of ending a channel that we hold and have sealed.
-static void finish(struct shm_table *table, struct shm_ring *ring)
+// Steps 3 and 4 of ending an entry that we hold and have sealed.
+void shm_table_finish(struct shm_table *table, const struct shm_entry *entry)
 {
-	struct shm_channel_mem *channel = &table->segment->channel[ring->id];
+	struct shm_channel_mem *channel = &table->segment->channel[entry->index];
 
-	shm_table_unlink(table, ring);
+	unlink_entry(table, entry->index, entry->generation);
 	// A death between these two: HELD, not in the table, sealed or not: the reaper does this again.
-	store_release(&channel->ring.generation, ring->generation + 1);
+	store_release(&channel->ring.generation, entry->generation + 1);
 	store_release(&channel->owner, SHM_CHANNEL_FREE);
 }
 
-static enum shm_result seal(
-        struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped)
+static void finish(struct shm_table *table, const struct shm_ring *ring)
+{
+	shm_table_finish(table, &(struct shm_entry){ring->id, ring->generation});
+}
+
+static enum shm_result seal(struct shm_table *table, struct shm_ring *ring, bool force,
+        enum shm_counter counter, uint64_t *dropped)
 {
 	enum shm_result result;
 
@@ -449,7 +566,7 @@ static enum shm_result seal(
 		result = shm_ring_seal(ring, table->pool);
 		if (result != SHM_FULL || !force)
 			break;
-		drain(table, ring, dropped);
+		drain(table, ring, counter, dropped);
 	}
 	return result;
 }
@@ -465,7 +582,9 @@ enum shm_result shm_table_end(
 		return SHM_CLOSED;
 	if (!cas_acquire(&channel->owner, &owner, held) && owner != held)
 		return SHM_FULL;
-	result = !force && has_receivers(channel) ? SHM_FULL : seal(table, ring, force, dropped);
+	result = !force && has_receivers(channel)
+	                 ? SHM_FULL
+	                 : seal(table, ring, force, SHM_COUNT_GONE, dropped);
 	if (result == SHM_OK)
 		finish(table, ring);
 	else // also if the generation had changed before we took it: then it is another's live channel
@@ -484,6 +603,11 @@ static bool is_orphan(const struct shm_table *table, uint64_t maker, uint32_t sl
 	       load_acquire(&table->segment->processes[at].uid) != maker;
 }
 
+static bool is_held_by(uint64_t owner, uint32_t slot)
+{
+	return SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
+}
+
 void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped)
 {
 	struct shm_channel_mem *channel = &table->segment->channel[index];
@@ -493,15 +617,15 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 
 	shm_table_ring(table, index, &ring); // the generation first, as in take_idle()
 	owner = load_acquire(&channel->owner);
-	held = SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
+	held = is_held_by(owner, slot);
 	made = is_orphan(table, load_acquire(&channel->maker), slot);
 	if (!held && !(made && owner == SHM_CHANNEL_LIVE))
 		return;
 	// Whoever is named as owner is dead or ourselves: take its place, so that our own death is seen.
 	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
 		return;
-	if (seal(table, &ring, made || !is_linked(table, index, ring.generation), dropped) ==
-	        SHM_OK)
+	if (seal(table, &ring, made || !is_linked(table, index, ring.generation), SHM_COUNT_LOST,
+	            dropped) == SHM_OK)
 		finish(table, &ring);
 	else
 		store_release(&channel->owner, SHM_CHANNEL_LIVE);
@@ -521,7 +645,8 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
 		return false;
 	shm_table_name(table, index, name);
-	fill_ring(table, index, generation, &ring);
+	if (!is_group(table, index))
+		fill_ring(table, index, generation, &ring);
 	while (left > 0 && !done) {
 		const uint32_t hash = shm_table_hash(name);
 		int found = walk(table, name, hash, &left, &found_index, &found_generation, &head);
@@ -531,8 +656,9 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 		        (found == 1 && found_index == index))
 			break;
 		if (found == 1) {
-			if (seal(table, &ring, true, &dropped) != SHM_OK)
-				break;
+			if (is_group(table, index) ||
+			        seal(table, &ring, true, SHM_COUNT_LOST, &dropped) != SHM_OK)
+				break; // a group nobody finds loses its members in time, and ends
 			finish(table, &ring);
 			return true;
 		}
@@ -545,6 +671,38 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 	}
 	store_release(&channel->owner, SHM_CHANNEL_LIVE);
 	return done;
+}
+
+bool shm_table_hold(struct shm_table *table, const struct shm_entry *group)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[group->index];
+	uint64_t owner = SHM_CHANNEL_LIVE;
+
+	if (load_acquire(&channel->ring.generation) != group->generation ||
+	        !cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
+		return false;
+	// Only who holds it changes the generation: it can't any more.
+	if (load_acquire(&channel->ring.generation) == group->generation)
+		return true;
+	shm_table_release(table, group);
+	return false;
+}
+
+void shm_table_release(struct shm_table *table, const struct shm_entry *group)
+{
+	store_release(&table->segment->channel[group->index].owner, SHM_CHANNEL_LIVE);
+}
+
+bool shm_table_seize(
+        struct shm_table *table, uint32_t index, uint32_t slot, struct shm_entry *group)
+{
+	struct shm_channel_mem *channel = &table->segment->channel[index];
+	uint64_t owner;
+
+	*group = (struct shm_entry){index, load_acquire(&channel->ring.generation)};
+	owner = load_acquire(&channel->owner);
+	return is_held_by(owner, slot) &&
+	       cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid));
 }
 
 bool shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// table.h - the channels of a layer by name: a hash table of lists, lock-free, with reuse.
+// table.h - the channels and groups of a layer by name: a hash table of lists, lock-free, with reuse.
 //
-// Channels lie in an array; a bucket is a list of links (Harris, "A pragmatic implementation of
+// Channels lie in an array, behind them groups, which are entries without a ring (see group.h); a bucket is a list of links (Harris, "A pragmatic implementation of
 // non-blocking linked-lists", DISC 2001):
 //
 //   link word    generation:32 | index + 1:21 | tag:10 | mark:1
@@ -18,6 +18,7 @@
 //   3. its own link is marked, then it is unlinked. Done by anybody who meets the sealed ring, so a
 //      stopped owner holds up nobody: the name can be made anew at another index at once.
 //   4. generation + 1, owner = FREE
+// A group ends in the same way; what seals it is its own word (compact.h).
 #pragma once
 
 #include <stdbool.h>
@@ -29,6 +30,21 @@
 
 #define SHM_CHANNEL_FREE 0ull
 #define SHM_CHANNEL_LIVE 1ull // else HELD by a uid: being made or ended, or one process's inbox
+
+// A group's word, the one truth about it; see group.h. Each change takes the next ticket.
+enum shm_phase {
+	SHM_GROUP_CLOSED = 0, // ended, or never begun
+	SHM_GROUP_OPEN = 1,
+	SHM_GROUP_CHANGING = 2, // somebody is about to end or compact it, unless anyone objects
+};
+
+#define SHM_GROUP_WORD(PHASE, ROOT, TICKET)                                                        \
+	((uint64_t)(PHASE) << 62 | (uint64_t)(((ROOT) + 1) & 0xffffff) << 38 |                     \
+	        ((TICKET)&0x3fffffffff))
+#define SHM_GROUP_PHASE(WORD)  ((enum shm_phase)((WORD) >> 62))
+#define SHM_GROUP_ROOT(WORD)   ((uint32_t)((((WORD) >> 38) - 1) & 0xffffff)) // a cell
+#define SHM_GROUP_TICKET(WORD) ((WORD)&0x3fffffffff)
+#define SHM_ROOT_NONE          0xffffffu
 
 enum {
 	SHM_WAITER_WORDS = SHM_PROCESSES / 64,
@@ -42,6 +58,7 @@ struct shm_channel_mem {
 	shm_atomic64 base;  // position at which this generation began
 	shm_atomic64 full;  // sends refused in this generation
 	shm_atomic32 hash;
+	shm_atomic64 group; // of a group: phase, root of its members, ticket
 
 	_Alignas(SHM_LINE_PAIR)
 	        shm_atomic64 receivers[SHM_WAITER_WORDS]; // slots that listen: sticky
@@ -54,7 +71,15 @@ enum {
 	SHM_RECENT = 16,
 };
 
-// The search for room in a full table, for one size of channels. It goes round like the hand of a clock
+// One use (generation) of an entry of the table: for a group, a private handle as a ring is for a channel.
+struct shm_entry {
+	uint32_t index;
+	uint32_t generation;
+};
+
+enum shm_kind { SHM_NARROW, SHM_WIDE, SHM_GROUP, SHM_KINDS };
+
+// The search for room in a full table, for one kind of entries. It goes round like the hand of a clock
 // and looks at a bounded number of channels a call; what it may look at grows with time.
 struct shm_hand {
 	uint32_t free, idle; // where the searches go on
@@ -68,7 +93,8 @@ struct shm_table {
 	struct shm_segment *segment;
 	struct shm_process *self;
 	struct shm_pool *pool;
-	struct shm_hand hand[2]; // narrow and wide
+	struct shm_hand hand[SHM_KINDS];
+	uint32_t cell_scan; // where the search for a free cell begins
 };
 
 void shm_table_init(struct shm_table *table, struct shm_segment *segment, struct shm_process *self,
@@ -88,16 +114,32 @@ enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32
 enum shm_result shm_table_make_inbox(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring);
 
+// Finds the group NAME, or makes it, without members. As the same for channels, but idle groups aren't ended.
+enum shm_result shm_table_find_group(
+        struct shm_table *table, const char *name, struct shm_entry *group);
+enum shm_result shm_table_make_group(
+        struct shm_table *table, const char *name, struct shm_entry *group);
+
 // Fills RING for channel INDEX as it is now, whatever its state. False if INDEX is out of bounds.
 bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ring);
 
 // Ends the channel: SHM_OK; SHM_FULL if messages wait and FORCE is false, or somebody else is ending
-// it or listens and FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED.
+// it or listens and FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED (may be NULL), and as GONE.
 enum shm_result shm_table_end(
         struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped);
 
 // For who met SHM_CLOSED: makes sure the name no longer leads to that channel.
-void shm_table_unlink(struct shm_table *table, struct shm_ring *ring);
+void shm_table_unlink(struct shm_table *table, const struct shm_ring *ring);
+void shm_table_unlink_group(struct shm_table *table, const struct shm_entry *group);
+
+// The steps of ending a group. hold() is step 1: false if it has ended or another is at it; release() takes
+// that back; finish() is steps 3 and 4. seize() is step 1 for the reaper, of a group that users of the dead
+// SLOT were making or ending; false if they weren't.
+bool shm_table_hold(struct shm_table *table, const struct shm_entry *group);
+void shm_table_release(struct shm_table *table, const struct shm_entry *group);
+void shm_table_finish(struct shm_table *table, const struct shm_entry *group);
+bool shm_table_seize(
+        struct shm_table *table, uint32_t index, uint32_t slot, struct shm_entry *group);
 
 // Completes or undoes what users of the dead SLOT were doing to channel INDEX, and ends the streams
 // and the inbox they had made. For the reaper.
@@ -109,7 +151,7 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 
 uint32_t shm_table_hash(const char *name);
 
-// Copies the name of channel INDEX, as it is at this moment, NUL-terminated whatever is there.
+// Copies the name of entry INDEX, as it is at this moment, NUL-terminated whatever is there.
 void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM_NAME_SIZE]);
 
 // Registers (removes) a process as listener of the ring's channel. False if that has ended.

@@ -37,8 +37,9 @@ class Outcome(enum.IntEnum):
 class Options(ctypes.Structure):
     """struct forebay_options"""
     _fields_ = [("size", ctypes.c_uint64), ("channels", ctypes.c_uint32),
-                ("reply_channels", ctypes.c_uint32), ("capacity", ctypes.c_uint32),
-                ("expiry", ctypes.c_uint32), ("capacities", ctypes.c_char_p),
+                ("reply_channels", ctypes.c_uint32), ("groups", ctypes.c_uint32),
+                ("capacity", ctypes.c_uint32), ("expiry", ctypes.c_uint32),
+                ("group_expiry", ctypes.c_uint32), ("capacities", ctypes.c_char_p),
                 ("group", ctypes.c_char_p), ("role", ctypes.c_char_p),
                 ("must_exist", ctypes.c_bool), ("replace", ctypes.c_bool),
                 ("user", ctypes.c_char_p)]

@@ -68,9 +68,9 @@ MUTANTS = {
     ]),
     "reap_by_store": ("reaper.c", [
         ("	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {\n"
-         "		shm_pool_free(table->pool, handle); // with",
+         "		reaped->messages++;\n",
          "	        (store_release(&block->own, SHM_OWN_HELD(table->self->uid)), true)) {\n"
-         "		shm_pool_free(table->pool, handle); // with"),
+         "		reaped->messages++;\n"),
     ]),
     "free_head_before_extents": ("pool.c", [
         ("	uint32_t list[SHM_PARTS_MAX];\n"

@@ -20,7 +20,7 @@ static void open_window(uint32_t window)
 		auditor++;
 	model_act_for(0);
 	MODEL_ASSERT(shm_endpoint_take_zone(&own->segment, own->self.uid, &scan) == 0);
-	generation = shm_endpoint_open(&own->segment, 0, 0, window);
+	generation = shm_endpoint_open(&own->segment, 0, 0, window, 0);
 	for (int i = 0; i < auditor; i++)
 		own[i].note[3] = generation;
 	model_act_for(auditor);
@@ -76,7 +76,7 @@ static void grant_3(struct model_own *own)
 static void reopen(struct model_own *own)
 {
 	(void)shm_endpoint_close(&own->segment, 0, generation_of(own));
-	own->note[2] = shm_endpoint_open(&own->segment, 0, 0, 1);
+	own->note[2] = shm_endpoint_open(&own->segment, 0, 0, 1, 0);
 }
 
 static void audit_numbers(struct model_own *auditor)
@@ -240,7 +240,7 @@ static void open_another(struct model_own *own)
 	model_await_deaths(1);
 	shm_reaper_run(&own->table, &own->reaped);
 	if (shm_endpoint_take_zone(&own->segment, own->self.uid, &scan) == 0)
-		own->note[2] = shm_endpoint_open(&own->segment, 0, 0, 1);
+		own->note[2] = shm_endpoint_open(&own->segment, 0, 0, 1, 0);
 }
 
 static void audit_inherited(struct model_own *auditor)

@@ -43,6 +43,9 @@ __attribute__((unused)) static struct shm_geometry support_geometry(void)
 	        .endpoints = 128,
 	        .blocks = {256, 128, 32},
 	        .expiry = 60000,
+	        .groups = 8,
+	        .cells = 256,
+	        .group_expiry = 86400000,
 	};
 }
 

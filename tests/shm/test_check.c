@@ -92,7 +92,7 @@ static void make_scene(struct scene *scene)
 	EXPECT_INT(shm_endpoint_take_zone(&a->segment, a->self.uid, &scan), 0);
 	scene->endpoint = 3;
 	shm_endpoint_open(
-	        &a->segment, 3, (uint64_t)scene->inbox.generation << 32 | scene->inbox.id, 5);
+	        &a->segment, 3, (uint64_t)scene->inbox.generation << 32 | scene->inbox.id, 5, 0);
 	close(shm_directory_fifo(a->segment.directory, a->self.slot, true));
 }
 
@@ -231,12 +231,12 @@ static void malformed(struct scene *scene)
 static void orphan_endpoints(struct scene *scene)
 {
 	store_relaxed(&scene->a.segment.endpoint_zones[1], NOBODY);
-	shm_endpoint_open(&scene->a.segment, 70, 0, 5);
+	shm_endpoint_open(&scene->a.segment, 70, 0, 5, 0);
 }
 
 static void open_endpoint(struct scene *scene)
 {
-	shm_endpoint_open(&scene->a.segment, 70, 0, 5);
+	shm_endpoint_open(&scene->a.segment, 70, 0, 5, 0);
 }
 
 static void no_inbox(struct scene *scene)
@@ -595,7 +595,7 @@ _Noreturn static void use(uint32_t number)
 		// There are fewer zones than users.
 		if (zone != SHM_HANDLE_NONE) {
 			generation = shm_endpoint_open(&own.segment, zone * SHM_ENDPOINT_ZONE + 5,
-			        (uint64_t)inbox.generation << 32 | inbox.id, 5);
+			        (uint64_t)inbox.generation << 32 | inbox.id, 5, 0);
 			(void)shm_endpoint_close(
 			        &own.segment, zone * SHM_ENDPOINT_ZONE + 5, generation);
 		}

@@ -10,7 +10,7 @@ TEST(a_sender_may_take_its_window_and_no_more)
 	uint32_t sequence = 99;
 
 	attach(&a);
-	generation = shm_endpoint_open(&a.segment, 5, 0, 3);
+	generation = shm_endpoint_open(&a.segment, 5, 0, 3, 0);
 	for (uint32_t i = 0; i < 3; i++) {
 		EXPECT_INT(shm_endpoint_take(&a.segment, 5, generation, &sequence), SHM_OK);
 		EXPECT_INT(sequence, i);
@@ -34,11 +34,11 @@ TEST(a_closed_endpoint_is_gone_and_its_next_generation_does_not_answer_to_the_ol
 	uint32_t sequence;
 
 	attach(&a);
-	first = shm_endpoint_open(&a.segment, 5, 0, 3);
+	first = shm_endpoint_open(&a.segment, 5, 0, 3, 0);
 	shm_endpoint_close(&a.segment, 5, first);
 	EXPECT_INT(shm_endpoint_look(&a.segment, 5, first), SHM_CLOSED);
 	EXPECT_INT(shm_endpoint_look(&a.segment, 5, first + 1), SHM_CLOSED);
-	second = shm_endpoint_open(&a.segment, 5, 0, 3);
+	second = shm_endpoint_open(&a.segment, 5, 0, 3, 0);
 	EXPECT(second != first);
 	EXPECT_INT(shm_endpoint_take(&a.segment, 5, first, &sequence), SHM_CLOSED);
 	EXPECT_INT(shm_endpoint_look(&a.segment, 5, second), SHM_OK);
@@ -56,7 +56,7 @@ TEST(sequence_numbers_wrap)
 	uint32_t sequence, limit = 3;
 
 	attach(&a);
-	generation = shm_endpoint_open(&a.segment, 0, 0, 3);
+	generation = shm_endpoint_open(&a.segment, 0, 0, 3, 0);
 	for (uint32_t i = 0; i < (1 << 24) + 1000; i += 3) {
 		for (int k = 0; k < 3; k++)
 			EXPECT_INT(shm_endpoint_take(&a.segment, 0, generation, &sequence), SHM_OK);

@@ -66,7 +66,7 @@ static void hold_everything(struct attachment *child)
 	shm_table_listen(&child->table, &ring, child->self.slot);
 	if (shm_endpoint_take_zone(&child->segment, child->self.uid, &scan) != 0)
 		abort();
-	shm_endpoint_open(&child->segment, 3, inbox.id, 5);
+	shm_endpoint_open(&child->segment, 3, inbox.id, 5, 0);
 }
 
 TEST(everything_a_killed_process_held_comes_back)

@@ -52,18 +52,18 @@ TEST(a_foreign_a_truncated_and_another_versions_file_are_refused)
 {
 	struct attachment attachment;
 	char error[512] = "";
-	uint32_t version = 99, right;
+	uint32_t version = 99, ours;
 	int file;
 
 	attach(&attachment);
 	detach(&attachment);
 	file = segment_file(O_RDWR);
 	EXPECT(file >= 0);
-	EXPECT(pread(file, &right, sizeof right, 8) == sizeof right);
+	EXPECT(pread(file, &ours, sizeof ours, 8) == sizeof ours);
 	EXPECT(pwrite(file, &version, sizeof version, 8) == sizeof version);
 	EXPECT_INT(open_again(error, sizeof error), -EPROTO);
 	EXPECT(strstr(error, "another version") != NULL);
-	EXPECT(pwrite(file, &right, sizeof right, 8) == sizeof right);
+	EXPECT(pwrite(file, &ours, sizeof ours, 8) == sizeof ours);
 	EXPECT_INT(open_again(error, sizeof error), 0);
 	EXPECT(ftruncate(file, 100000) == 0);
 	EXPECT_INT(open_again(error, sizeof error), -EPROTO);
@@ -279,11 +279,12 @@ TEST(a_chosen_geometry_fits_its_size_and_an_impossible_one_is_refused)
 	struct shm_geometry geometry;
 
 	for (uint64_t size = 8 << 20; size < 1ull << 32; size *= 3) {
-		EXPECT_INT(shm_geometry_choose(&geometry, size, 1024, 65536), 0);
+		EXPECT_INT(shm_geometry_choose(&geometry, size, 1024, 65536, 0), 0);
 		EXPECT(shm_geometry_size(&geometry) <= size + 16384);
 		EXPECT(shm_geometry_size(&geometry) > size / 2);
 	}
-	EXPECT_INT(shm_geometry_choose(&geometry, 1 << 20, 1024, 65536), -EINVAL);
-	EXPECT_INT(shm_geometry_choose(&geometry, 1ull << 30, 1u << 30, 65536), -EINVAL);
-	EXPECT_INT(shm_geometry_choose(&geometry, 1ull << 30, 1024, 1u << 30), -EINVAL);
+	EXPECT_INT(shm_geometry_choose(&geometry, 1 << 20, 1024, 65536, 0), -EINVAL);
+	EXPECT_INT(shm_geometry_choose(&geometry, 1ull << 30, 1u << 30, 65536, 0), -EINVAL);
+	EXPECT_INT(shm_geometry_choose(&geometry, 1ull << 30, 1024, 1u << 30, 0), -EINVAL);
+	EXPECT_INT(shm_geometry_choose(&geometry, 1ull << 30, 1024, 65536, 1u << 30), -EINVAL);
 }

@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that the torture can fail: plants one mistake at a time in a copy of a source file and expects
+a violation. Prints TAP.
+
+The mutated file is compiled and linked in front of the libraries, so that it replaces its original there.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+# (what is wrong, file, text that stands there exactly once, text instead, arguments of the step-killer)
+MUTANTS = [
+    (
+        "a block is SENT only after its publication",
+        "shm/ring.c",
+        """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
+""",
+        """		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
+			store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+""",
+        "send",
+    ),
+    (
+        "a message is claimed with a load and a store",
+        "shm/ring.c",
+        "if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {",
+        """if (block && load_seq_cst(&block->own) == expected) {
+			store_release(&block->own, SHM_OWN_HELD(pool->uid));""",
+        "receive",
+    ),
+    (
+        "a message is freed before it is read",
+        "shm/ring.c",
+        "if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {",
+        "if (block && cas_seq_cst(&block->own, &expected, SHM_FREE)) {",
+        "receive",
+    ),
+    (
+        "a sender doesn't look at the generation after loading the slot",
+        "shm/ring.c",
+        """		if (!is_current(ring)) {
+			result = SHM_CLOSED;
+			break;
+		}
+		if (is_full""",
+        "		if (is_full",
+        "send while the channel ends",
+    ),
+    (
+        "a sender trusts the tail hint",
+        "shm/ring.c",
+        """			pos++;
+			continue;
+		}
+		if (SLOT_CYCLE(word) + 1 != cycle) {""",
+        """			result = SHM_FULL;
+			break;
+		}
+		if (SLOT_CYCLE(word) + 1 != cycle) {""",
+        "send",
+    ),
+    (
+        "the head hint is ahead of the truth",
+        "shm/ring.c",
+        "store_release(&ring->mem->head, pos + 1);",
+        "store_release(&ring->mem->head, pos + 2);",
+        "receive",
+    ),
+    (
+        "the reaper passes over the zones of the dead",
+        "shm/reaper.c",
+        "	release_zones(table, slot, reaped);",
+        "	(void)release_zones;",
+        "send, the first one",
+    ),
+    (
+        "the reaper frees what the dead had sent",
+        "shm/reaper.c",
+        "SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&",
+        "SHM_OWN_STATE(own) == SHM_SENT && (shm_reaper_is_published(table, own, handle) || true) &&",
+        "send",
+    ),
+    (
+        "the reaper leaves what was about to be sent",
+        "shm/reaper.c",
+        "SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&",
+        "SHM_OWN_STATE(own) == SHM_SENT && shm_reaper_is_published(table, own, handle) && false &&",
+        "send",
+    ),
+    (
+        "the reaper doesn't look for extents that no head lists",
+        "shm/reaper.c",
+        "if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle))",
+        "if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle) && false)",
+        "send several extents",
+    ),
+    (
+        "the reaper frees heads without their extents",
+        "shm/reaper.c",
+        "			shm_pool_free(pool, handle);",
+        "			store_release(&block->own, SHM_FREE);",
+        "receive several extents",
+    ),
+    (
+        "the reaper leaves the bits of dead listeners",
+        "shm/reaper.c",
+        "if (load_relaxed(&channel->receivers[slot / 64]) & bit)",
+        "if (load_relaxed(&channel->receivers[slot / 64]) & bit & 0)",
+        "receive",
+    ),
+    (
+        "what the dead held is counted only when it is free",
+        "shm/reaper.c",
+        """			shm_process_count(table->self, SHM_COUNT_LOST, 1);
+			shm_pool_free(pool, handle);
+""",
+        """			shm_pool_free(pool, handle);
+			shm_process_count(table->self, SHM_COUNT_LOST, 1);
+""",
+        "reap",
+    ),
+    (
+        "whoever doesn't answer is taken for dead",
+        "shm/process.c",
+        "	return fcntl(self->lock, F_OFD_SETLK, &lock) == 0;",
+        "	return fcntl(self->lock, F_OFD_SETLK, &lock) == 0 || slot != self->slot;",
+        "receive",
+    ),
+    (
+        "a slot's incarnation doesn't grow",
+        "shm/process.c",
+        "incarnation = load_relaxed(&self->mem->incarnation) + 1;",
+        "incarnation = load_relaxed(&self->mem->incarnation) | 2;",
+        "open a stream",
+    ),
+    (
+        "a forked child keeps its parent's lock",
+        "channel/layer.c",
+        """		close(layer->self.lock);
+		layer->self.lock = -1;""",
+        "",
+        "receive with a forked child",
+    ),
+    (
+        "the end of a channel doesn't advance its generation",
+        "shm/table.c",
+        "store_release(&channel->ring.generation, ring->generation + 1);",
+        "",
+        "send into a new channel",
+    ),
+    (
+        "the reaper doesn't finish what the dead did to channels",
+        "shm/reaper.c",
+        "		shm_table_recover(table, index, slot, &reaped->messages);",
+        "		(void)reaped;",
+        "send into a new channel",
+    ),
+    (
+        "a closed reply channel keeps its generation",
+        "shm/endpoint.c",
+        "STATE((generation + 1) & GENERATION_MASK, 0)))",
+        "STATE(generation, 0)))",
+        "close a reply channel",
+    ),
+    (
+        "a receiver doesn't look again after saying that it sleeps",
+        "channel/receive.c",
+        "	if (poll && poll(context)) {",
+        "	if (poll && false) {",
+        "receive, waiting",
+    ),
+    (
+        "an event loop isn't armed before the last look",
+        "channel/receive.c",
+        """	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
+	*message = poll_all(layer);
+	if (*message) {""",
+        """	*message = poll_all(layer);
+	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
+	if (*message) {""",
+        "receive in an event loop",
+    ),
+    (
+        "a receiver that made room doesn't say so",
+        "channel/receive.c",
+        "	if (load_seq_cst(senders) != 0)",
+        "	if (false)",
+        "waiting for room",
+    ),
+    (
+        "a sender doesn't try again after saying that it waits",
+        "channel/send.c",
+        "pushed == SHM_CLOSED || (pushed == SHM_FULL && outgoing->waits && !waiting));",
+        "pushed == SHM_CLOSED);",
+        "waiting for room",
+    ),
+]
+
+
+def plant(root, directory, mutant):
+    """Writes the mutated copy of the file, and returns its path."""
+    what, file, old, new, _ = mutant
+    text = (root / file).read_text()
+    if text.count(old) != 1:
+        raise ValueError(f"{file} has the text to be replaced {text.count(old)} times, not once")
+    path = directory / pathlib.Path(file).name
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def build(root, compiler, libraries, directory, path):
+    """The first library is the step-killer itself, of which all is needed."""
+    binary = directory / "step"
+    whole = ["-Wl,--whole-archive", libraries[0], "-Wl,--no-whole-archive"]
+    command = [*compiler, "-w", f"-I{root}", path, *whole, *libraries[1:], "-lyajl", "-o", binary]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise ValueError("it doesn't compile:\n" + result.stderr)
+    return binary
+
+
+def caught(binary, *options):
+    """The violation that is found first, or None."""
+    started = time.monotonic()
+    result = subprocess.run(
+        [binary, "--first", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+    )
+    took = time.monotonic() - started
+    if "# SKIP" in result.stdout:
+        print("1..0 # SKIP this system doesn't let a process trace its child (ptrace)")
+        sys.exit(0)
+    if result.returncode == 0:
+        return None
+    complaint = re.compile(r", instruction \d+: |Bail out")
+    lines = [line for line in result.stdout.splitlines() if complaint.search(line)]
+    if not lines:
+        raise ValueError(f"no violation, but status {result.returncode}:\n{result.stdout}")
+    return f"{lines[0].lstrip('# ')} ({took:.1f} s)"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=pathlib.Path, required=True, help="of the sources")
+    parser.add_argument("--only", default="", help="mutants whose description contains this")
+    parser.add_argument("--library", action="append", default=[], help="to be linked, in this order")
+    parser.add_argument("compiler", nargs="+", help="and its options")
+    arguments = parser.parse_args()
+
+    chosen = [mutant for mutant in MUTANTS if arguments.only in mutant[0]]
+    failed = 0
+    for number, mutant in enumerate(chosen, 1):
+        with tempfile.TemporaryDirectory(prefix="forebay-mutant.") as scratch:
+            directory = pathlib.Path(scratch)
+            try:
+                path = plant(arguments.root, directory, mutant)
+                binary = build(arguments.root, arguments.compiler, arguments.library, directory, path)
+                only = "--only", mutant[4]
+                # A sample of the stops may miss the few instructions that matter.
+                found = caught(binary, *only) or caught(binary, "--every", *only)
+                print("#", found or "nothing was found")
+            except ValueError as error:
+                found = None
+                print("\n".join("# " + line for line in str(error).splitlines()))
+        print("ok" if found else "not ok", f"{number} - {mutant[0]}", flush=True)
+        failed += not found
+    print(f"1..{len(chosen)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

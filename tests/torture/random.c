@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+// random - processes that send, receive, come and go, while a driver kills and stops them at random. One test in
+// TAP; see --help.
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/torture/inventory.h"
+#include "tests/torture/traffic.h"
+#include "tests/torture/worker.h"
+
+enum {
+	WORKERS = 12,
+	STOPPED_MAX = 4,
+	HANG = 120, // s for the end of all processes: only a hang takes that long
+};
+
+static const char help[] =
+        "Usage: random [OPTION]...\n"
+        "\n"
+        "Runs a dozen processes on a layer of its own, and kills, stops and continues them at "
+        "random. No\n"
+        "message may be torn, doubled, reordered or lost except with a process that held it, and "
+        "in the\n"
+        "end everything has to be free.\n"
+        "\n"
+        "  --seconds N    how long (default 3)\n"
+        "  --seed N       of all that is random, but for the scheduler (default: the time)\n"
+        "  --help\n";
+
+static const enum worker_role roles[WORKERS] = {
+        WORKER_PRODUCER,
+        WORKER_PRODUCER,
+        WORKER_PRODUCER,
+        WORKER_PRODUCER,
+        WORKER_CONSUMER,
+        WORKER_CONSUMER,
+        WORKER_EVENTED,
+        WORKER_REQUESTER,
+        WORKER_REQUESTER,
+        WORKER_STREAMER,
+        WORKER_REAPER,
+        WORKER_REAPER,
+};
+
+struct driver {
+	struct ledger *ledger;
+	uint64_t seed, random_state;
+	pid_t pid[WORKERS];
+	bool stopped[WORKERS];
+	uint64_t kills, consumer_kills, stops, failures;
+};
+
+static uint64_t draw(struct driver *driver, uint64_t below)
+{
+	driver->random_state ^= driver->random_state << 13;
+	driver->random_state ^= driver->random_state >> 7;
+	driver->random_state ^= driver->random_state << 17;
+	return (driver->random_state >> 11) % below;
+}
+
+static int64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static void start(struct driver *driver, int worker)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0) {
+		// Whatever ends the driver ends them all.
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() == parent)
+			worker_run(driver->ledger, roles[worker], driver->seed);
+		_exit(EXIT_FAILURE);
+	}
+	if (pid < 0) {
+		perror("fork"); // the others end with us
+		(void)forebay_remove(NULL);
+		exit(EXIT_FAILURE);
+	}
+	driver->pid[worker] = pid;
+	driver->stopped[worker] = false;
+}
+
+// A worker has ended without our doing.
+static void judge(struct driver *driver, int worker, int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return;
+	driver->failures++;
+	printf("violation: process %d (role %d) ended with status %#x\n", (int)driver->pid[worker],
+	        (int)roles[worker], (unsigned)status);
+}
+
+static void disturb(struct driver *driver)
+{
+	int worker = (int)draw(driver, WORKERS), stopped = 0, status;
+	pid_t pid = driver->pid[worker];
+
+	for (int i = 0; i < WORKERS; i++)
+		stopped += driver->stopped[i];
+	if (waitpid(pid, &status, WNOHANG) == pid) {
+		judge(driver, worker, status);
+		start(driver, worker);
+	} else if (driver->stopped[worker] && draw(driver, 3) > 0) {
+		(void)kill(pid, SIGCONT);
+		driver->stopped[worker] = false;
+	} else if (!driver->stopped[worker] && stopped < STOPPED_MAX && draw(driver, 3) == 0) {
+		(void)kill(pid, SIGSTOP);
+		driver->stopped[worker] = true;
+		driver->stops++;
+	} else {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, &status, 0);
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+			driver->kills++;
+			driver->consumer_kills += worker_is_consumer(roles[worker]);
+		} else {
+			judge(driver, worker, status);
+		}
+		start(driver, worker);
+	}
+}
+
+static void end_workers(struct driver *driver, bool consumers)
+{
+	for (int i = 0; i < WORKERS; i++) {
+		int status;
+
+		if (driver->pid[i] <= 0 || worker_is_consumer(roles[i]) != consumers)
+			continue;
+		(void)kill(driver->pid[i], SIGCONT);
+		if (waitpid(driver->pid[i], &status, 0) == driver->pid[i])
+			judge(driver, i, status);
+		driver->pid[i] = 0;
+	}
+}
+
+// ---------------------------------------------------------------------------------------------
+// The end
+// ---------------------------------------------------------------------------------------------
+
+static void drain(struct driver *driver, struct forebay *layer)
+{
+	struct forebay_message *message;
+	struct traffic_stamp stamp;
+	char name[SHM_NAME_SIZE];
+
+	for (uint32_t index = 0; index < layer->segment.channels; index++) {
+		if (load_acquire(&layer->segment.channel[index].owner) != SHM_CHANNEL_LIVE)
+			continue;
+		shm_table_name(&layer->table, index, name);
+		if (forebay_listen(layer, name) != 0)
+			ledger_complain(driver->ledger, LEDGER_REFUSED, name);
+		while (forebay_receive(layer, 0, &message) == 0) {
+			if (traffic_read(message, &stamp))
+				ledger_received(driver->ledger, stamp.sender, stamp.number);
+			else
+				ledger_complain(driver->ledger, LEDGER_TORN, name);
+			forebay_message_free(message);
+		}
+		(void)forebay_ignore(layer, name);
+	}
+}
+
+static uint64_t complain(const char *text, uint64_t found, uint64_t allowed)
+{
+	printf("violation: %s: %llu, at most %llu\n", text, (unsigned long long)found,
+	        (unsigned long long)allowed);
+	return 1;
+}
+
+// With nobody at work any more: what isn't there, and what shouldn't be. Returns the number of violations.
+static uint64_t settle(struct driver *driver, struct forebay *layer)
+{
+	const struct inventory nothing = {.processes = 1};
+	uint64_t missing[LEDGER_KINDS], bad = driver->failures;
+	struct forebay_layer_stat stat;
+	struct inventory left;
+	char text[512];
+
+	(void)forebay_reap(layer);
+	drain(driver, layer);
+	inventory_end_idle(layer);
+	inventory_take(layer, &left);
+	if (!inventory_same(&nothing, &left, text, sizeof text)) {
+		printf("violation: leaked: %s\n", text);
+		bad++;
+	}
+	(void)forebay_stat(layer, &stat);
+	ledger_missing(driver->ledger, missing);
+	if (missing[LEDGER_PLAIN] > driver->consumer_kills)
+		bad += complain("messages lost with killed consumers", missing[LEDGER_PLAIN],
+		        driver->consumer_kills);
+	if (missing[LEDGER_PLAIN] > stat.counters[FOREBAY_COUNT_LOST])
+		bad += complain("messages lost, and not counted so", missing[LEDGER_PLAIN],
+		        stat.counters[FOREBAY_COUNT_LOST]);
+	if (missing[LEDGER_PERSONAL] >
+	        stat.counters[FOREBAY_COUNT_LOST] + stat.counters[FOREBAY_COUNT_GONE])
+		bad += complain("messages that ended with their channels, and not counted",
+		        missing[LEDGER_PERSONAL],
+		        stat.counters[FOREBAY_COUNT_LOST] + stat.counters[FOREBAY_COUNT_GONE]);
+	if (stat.counters[FOREBAY_COUNT_BAD] > 0)
+		bad += complain("malformed messages", stat.counters[FOREBAY_COUNT_BAD], 0);
+	for (int i = 0; i < LEDGER_VIOLATIONS; i++)
+		bad += atomic_load(&driver->ledger->violations[i]);
+	printf("# %llu kills, %llu stops, %u processes; %llu messages sent, %llu received; lost "
+	       "with "
+	       "killed consumers: %llu; %llu violations\n",
+	        (unsigned long long)driver->kills, (unsigned long long)driver->stops,
+	        atomic_load(&driver->ledger->senders),
+	        (unsigned long long)atomic_load(&driver->ledger->messages),
+	        (unsigned long long)atomic_load(&driver->ledger->receipts),
+	        (unsigned long long)missing[LEDGER_PLAIN], (unsigned long long)bad);
+	return bad;
+}
+
+static struct forebay *attach(void)
+{
+	// Few channels, so that they are ended and made all the time.
+	struct forebay_options options = {
+	        .size = 16 << 20,
+	        .channels = 16,
+	        .reply_channels = 1024,
+	        .expiry = 86400,
+	        .role = "driver",
+	};
+	struct forebay *layer;
+
+	if (forebay_open(NULL, &options, &layer) == 0)
+		return layer;
+	printf("Bail out! %s\n", forebay_error());
+	exit(EXIT_FAILURE);
+}
+
+static void hung(int signal)
+{
+	static const char text[] = "\nBail out! blocked: a process doesn't come to its end\n";
+
+	(void)signal;
+	(void)!write(STDOUT_FILENO, text, sizeof text - 1);
+	(void)forebay_remove(NULL);
+	_exit(EXIT_FAILURE);
+}
+
+static uint64_t torture(struct driver *driver, int64_t seconds)
+{
+	int64_t end = now() + 1000 * seconds;
+	struct forebay *layer = attach();
+	uint64_t bad;
+
+	forebay_close(layer);
+	for (int i = 0; i < WORKERS; i++)
+		start(driver, i);
+	while (now() < end && atomic_load(&driver->ledger->senders) < LEDGER_SENDERS - WORKERS) {
+		usleep((useconds_t)draw(driver, 2000)); // for something to happen in between
+		disturb(driver);
+	}
+	signal(SIGALRM, hung);
+	alarm(HANG);
+	atomic_store(&driver->ledger->ending, true);
+	for (int i = 0; i < WORKERS; i++)
+		if (driver->pid[i] > 0)
+			(void)kill(driver->pid[i], SIGCONT);
+	end_workers(driver, false);
+	atomic_store(&driver->ledger->draining, true);
+	end_workers(driver, true);
+	layer = attach();
+	bad = settle(driver, layer);
+	forebay_close(layer);
+	(void)forebay_remove(NULL);
+	return bad;
+}
+
+static uint64_t parse_number(const char *text)
+{
+	char *end;
+	unsigned long long number = strtoull(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end) {
+		fprintf(stderr, "random: \"%s\" is not a number\n", text);
+		exit(2);
+	}
+	return number;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+	        {"seconds", required_argument, NULL, 't'},
+	        {"seed", required_argument, NULL, 's'},
+	        {"help", no_argument, NULL, 'h'},
+	        {0},
+	};
+	struct driver driver = {.seed = (uint64_t)time(NULL), .ledger = ledger_new()};
+	int64_t seconds = 3;
+	char name[64];
+	int option;
+	bool good;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 't':
+			seconds = (int64_t)parse_number(optarg);
+			break;
+		case 's':
+			driver.seed = parse_number(optarg);
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_SUCCESS;
+		default:
+			return 2;
+		}
+	}
+	if (!driver.ledger) {
+		perror("mmap");
+		return EXIT_FAILURE;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("# seed %llu, %lld s\n", (unsigned long long)driver.seed, (long long)seconds);
+	driver.random_state = driver.seed * 0x9e3779b97f4a7c15ull | 1;
+	traffic_init();
+	snprintf(name, sizeof name, "random.%d", (int)getpid());
+	(void)setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
+	(void)setenv("FOREBAY_LAYER", name, 1);
+	good = torture(&driver, seconds) == 0;
+	printf("%s 1 - random kills and stops\n1..1\n", good ? "ok" : "not ok");
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+#include "tests/torture/victim.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/torture/operations.h"
+#include "tests/torture/tracer.h"
+
+struct victim_report *victim_report;
+
+static struct forebay *own;
+static uint64_t trial;
+static struct forebay_message *outgoing, *incoming;
+static const char *outgoing_channel;
+static uint32_t outgoing_number;
+
+static void need(bool fulfilled)
+{
+	if (fulfilled)
+		return;
+	victim_report->broken = true;
+	_exit(EXIT_FAILURE);
+}
+
+// Builds the message that act() sends. Building it isn't stepped: it touches nothing shared.
+static void prepare(const char *channel, uint32_t length)
+{
+	outgoing_channel = channel;
+	outgoing_number = victim_report->sent++;
+	outgoing = traffic_build(
+	        own, channel, WORLD_VICTIM, trial * WORLD_NUMBERS + outgoing_number, length, NULL);
+	victim_report->fate[outgoing_number] = WORLD_MAY;
+}
+
+static void send_prepared(int timeout)
+{
+	int result = forebay_send(own, outgoing_channel, outgoing, timeout);
+
+	victim_report->fate[outgoing_number] = result == 0 ? WORLD_MUST : WORLD_NEVER;
+	victim_report->result = result;
+}
+
+// Sends at once.
+static void send_now(const char *channel, uint32_t length, enum world_fate fate)
+{
+	prepare(channel, length);
+	send_prepared(0);
+	need(victim_report->result == 0);
+	forebay_message_free(outgoing);
+	victim_report->fate[outgoing_number] = (uint8_t)fate;
+}
+
+static void enter_received(void)
+{
+	struct traffic_stamp stamp;
+
+	if (!traffic_read(incoming, &stamp))
+		stamp.sender = WORLD_SENDERS; // the tester will see that it is wrong
+	if (victim_report->received == WORLD_NUMBERS)
+		return;
+	victim_report->stamp[victim_report->received] = stamp;
+	// Not before the stamp is there: a death in between must not count what isn't written.
+	atomic_signal_fence(memory_order_release);
+	*(volatile uint32_t *)&victim_report->received += 1;
+}
+
+// Receives one message and gives its memory back.
+static void receive(int timeout)
+{
+	victim_report->result = forebay_receive(own, timeout, &incoming);
+	if (victim_report->result != 0)
+		return;
+	enter_received();
+	forebay_message_free(incoming);
+}
+
+void victim_do_nothing(void)
+{
+}
+
+void victim_ready_send(void)
+{
+	send_now("work", 50, WORLD_MUST);
+	prepare("work", 100);
+}
+
+void victim_ready_send_first(void)
+{
+	prepare("work", 100);
+}
+
+void victim_ready_send_large(void)
+{
+	prepare("work", WORLD_LARGE);
+}
+
+char victim_target[FOREBAY_NAME_SIZE];
+
+void victim_ready_send_reply(void)
+{
+	prepare(victim_target, 100);
+}
+
+void victim_ready_send_new(void)
+{
+	prepare("new", 100);
+}
+
+void victim_ready_send_small(void)
+{
+	prepare("small", 100);
+}
+
+void victim_ready_send_passing(void)
+{
+	send_now("ending", 50, WORLD_MUST);
+	prepare("ending", 100);
+}
+
+void victim_act_send(void)
+{
+	send_prepared(0);
+}
+
+// 1 ms: the shortest sleep that there is.
+void victim_act_send_waiting(void)
+{
+	send_prepared(1);
+}
+
+void victim_ready_receive(void)
+{
+	need(forebay_listen(own, "work") == 0);
+}
+
+void victim_ready_receive_quiet(void)
+{
+	need(forebay_listen(own, "quiet") == 0);
+}
+
+void victim_ready_receive_event(void)
+{
+	need(forebay_listen(own, "quiet") == 0 && forebay_fd(own) >= 0);
+}
+
+void victim_ready_receive_forked(void)
+{
+	int born[2];
+	char byte;
+	pid_t child;
+
+	victim_ready_receive();
+	need(pipe(born) == 0);
+	child = fork();
+	need(child >= 0);
+	if (child == 0) {
+		(void)!write(born[1], "", 1);
+		for (;;)
+			pause();
+	}
+	victim_report->child = child;
+	// Until the child has run its fork handler, it keeps its parent's lock.
+	need(read(born[0], &byte, 1) == 1);
+}
+
+void victim_act_receive(void)
+{
+	receive(0);
+}
+
+void victim_act_receive_waiting(void)
+{
+	receive(1);
+}
+
+void victim_leave_receive_event(void)
+{
+	struct pollfd poll_fd = {.fd = forebay_fd(own), .events = POLLIN};
+
+	victim_report->readable = poll(&poll_fd, 1, 0) == 1;
+}
+
+void victim_act_listen(void)
+{
+	victim_report->result = forebay_listen(own, "new");
+	if (victim_report->result == 0)
+		victim_report->result = forebay_ignore(own, "new");
+}
+
+void victim_act_attach(void)
+{
+	own = world_attach("victim");
+}
+
+void victim_leave_attach(void)
+{
+	need(own != NULL);
+}
+
+// Attaches to a second layer, and makes it if it isn't there.
+struct forebay *victim_make_layer(void)
+{
+	struct forebay_options options = {.size = 3 << 20, .channels = 16, .reply_channels = 64};
+	struct forebay *layer;
+	char name[65];
+
+	snprintf(name, sizeof name, "%s.made", getenv("FOREBAY_LAYER"));
+	return forebay_open(name, &options, &layer) == 0 ? layer : NULL;
+}
+
+void victim_remove_made(void)
+{
+	char name[65];
+
+	snprintf(name, sizeof name, "%s.made", getenv("FOREBAY_LAYER"));
+	(void)forebay_remove(name);
+}
+
+void victim_act_make(void)
+{
+	own = victim_make_layer();
+}
+
+void victim_leave_make(void)
+{
+	need(own != NULL);
+	victim_report->identity = own->segment.identity;
+}
+
+// Holds one of each.
+void victim_ready_detach(void)
+{
+	char name[FOREBAY_NAME_SIZE];
+
+	need(forebay_listen(own, "work") == 0 && forebay_listen(own, "quiet") == 0);
+	need(forebay_receive(own, 0, &incoming) == 0 && forebay_receive(own, 0, &incoming) == 0);
+	need(forebay_reply_open(own, "answer", 2, NULL, name) == 0);
+	send_now(name, 100, WORLD_SENT);
+	need(forebay_stream_open(own, "stream", name) == 0);
+	send_now(name, WORLD_LARGE, WORLD_SENT);
+}
+
+void victim_act_detach(void)
+{
+	forebay_close(own);
+	own = NULL;
+}
+
+void victim_act_stream_open(void)
+{
+	victim_report->result = forebay_stream_open(own, "stream", victim_report->name);
+}
+
+void victim_ready_stream_close(void)
+{
+	victim_act_stream_open();
+	need(victim_report->result == 0);
+	send_now(victim_report->name, 100, WORLD_SENT);
+	send_now(victim_report->name, WORLD_LARGE, WORLD_SENT);
+}
+
+void victim_act_stream_close(void)
+{
+	victim_report->result = forebay_stream_close(own, victim_report->name);
+}
+
+void victim_act_reply_open(void)
+{
+	victim_report->result = forebay_reply_open(own, "answer", 4, NULL, victim_report->name);
+}
+
+void victim_ready_reply_close(void)
+{
+	victim_act_reply_open();
+	need(victim_report->result == 0);
+}
+
+void victim_act_reply_close(void)
+{
+	victim_report->result = forebay_reply_close(own, victim_report->name);
+}
+
+void victim_act_flush(void)
+{
+	victim_report->result = forebay_flush(own, "work", NULL);
+}
+
+void victim_act_housekeep(void)
+{
+	victim_report->result = forebay_housekeep(own);
+}
+
+void victim_act_reap(void)
+{
+	int reaped = forebay_reap(own);
+
+	victim_report->result = reaped < 0 ? reaped : 0;
+}
+
+// Another process than the victim: it dies holding one of each.
+void victim_die(const uint64_t number[2])
+{
+	char name[FOREBAY_NAME_SIZE];
+
+	own = world_attach("doomed");
+	need(own != NULL && forebay_listen(own, "work") == 0);
+	need(forebay_receive(own, 0, &incoming) == 0 && forebay_receive(own, 0, &incoming) == 0);
+	need(forebay_reply_open(own, "answer", 2, NULL, name) == 0);
+	need(traffic_send(own, name, WORLD_DOOMED, number[0], 100, 0) == 0);
+	need(forebay_stream_open(own, "stream", name) == 0);
+	need(traffic_send(own, name, WORLD_DOOMED, number[1], WORLD_LARGE, 0) == 0);
+	raise(SIGKILL);
+}
+
+void victim_run(const struct operation *operation, uint64_t number)
+{
+	trial = number;
+	*victim_report = (struct victim_report){.refused = !tracer_allow()};
+	if (victim_report->refused)
+		_exit(EXIT_FAILURE);
+	if (!operation->detached) {
+		own = world_attach("victim");
+		need(own != NULL);
+		victim_report->slot = own->self.slot;
+	}
+	operation->ready();
+	tracer_begin();
+	operation->act();
+	victim_report->done = true;
+	if (!victim_report->untraced)
+		tracer_end();
+	if (operation->leave)
+		operation->leave();
+	forebay_close(own);
+	_exit(EXIT_SUCCESS);
+}

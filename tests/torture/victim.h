@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// victim.h - the victim's side of the operations: what it prepares, what is stepped, what comes after.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tests/torture/world.h"
+
+struct operation;
+
+// Memory that the victim shares with the tester, besides the segment.
+struct victim_report {
+	bool refused;  // ptrace isn't allowed
+	bool broken;   // it couldn't get ready
+	bool untraced; // the marks are to be passed over
+	bool done;     // act() has returned
+	bool readable; // after it, its descriptor was
+	int result;    // of it
+	uint32_t slot;
+	uint64_t identity;           // of the segment that it made, or found made
+	uint32_t sent;               // messages, also tried ones
+	uint8_t fate[WORLD_NUMBERS]; // enum world_fate of each
+	uint32_t received;
+	struct traffic_stamp stamp[WORLD_NUMBERS]; // of what it received
+	char name[FOREBAY_NAME_SIZE];              // of a stream or a reply channel that it made
+	pid_t child;
+};
+
+// Mapped by the tester before the first fork.
+extern struct victim_report *victim_report;
+
+// b's reply channel, set by the tester before the fork.
+extern char victim_target[FOREBAY_NAME_SIZE];
+
+// The life of a victim, in a forked child, and of a process that dies before the trial, having sent the two messages
+// NUMBER of WORLD_DOOMED to a reply channel and a stream of its own. They don't return.
+void victim_run(const struct operation *operation, uint64_t trial);
+void victim_die(const uint64_t number[2]);
+
+// Attaches to a second layer, which is made if it isn't there, and removes it.
+struct forebay *victim_make_layer(void);
+void victim_remove_made(void);
+
+// For the table of operations.
+void victim_act_attach(void);
+void victim_act_detach(void);
+void victim_act_flush(void);
+void victim_act_housekeep(void);
+void victim_act_listen(void);
+void victim_act_make(void);
+void victim_act_reap(void);
+void victim_act_receive(void);
+void victim_act_receive_waiting(void);
+void victim_act_reply_close(void);
+void victim_act_reply_open(void);
+void victim_act_send(void);
+void victim_act_send_waiting(void);
+void victim_act_stream_close(void);
+void victim_act_stream_open(void);
+void victim_do_nothing(void);
+void victim_leave_attach(void);
+void victim_leave_make(void);
+void victim_leave_receive_event(void);
+void victim_ready_detach(void);
+void victim_ready_receive(void);
+void victim_ready_receive_event(void);
+void victim_ready_receive_forked(void);
+void victim_ready_receive_quiet(void);
+void victim_ready_reply_close(void);
+void victim_ready_send(void);
+void victim_ready_send_first(void);
+void victim_ready_send_large(void);
+void victim_ready_send_new(void);
+void victim_ready_send_passing(void);
+void victim_ready_send_reply(void);
+void victim_ready_send_small(void);
+void victim_ready_stream_close(void);

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+#include "tests/torture/world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMPLAINTS_MAX 10 // printed of one operation
+#define PATTERNS       "small=2,*=100"
+
+const char *const world_violation_names[WORLD_VIOLATIONS] = {
+        [WORLD_BLOCKED] = "blocked",
+        [WORLD_LEAKED] = "leaked",
+        [WORLD_TORN] = "torn",
+        [WORLD_DOUBLED] = "doubled",
+        [WORLD_REORDERED] = "reordered",
+        [WORLD_LOST] = "lost",
+        [WORLD_ASLEEP] = "asleep",
+};
+
+// Small, so that a scan over all of it is short, with three zones of each size for three who send.
+static const struct shm_geometry geometry = {
+        .narrow = 16,
+        .wide = 4,
+        .endpoints = 192,
+        .blocks = {192, 64, 24},
+        .expiry = 60000,
+};
+
+void world_complain(struct world *world, enum world_violation violation, const char *format, ...)
+{
+	va_list arguments;
+
+	world->violations[violation]++;
+	if (++world->complaints > COMPLAINTS_MAX)
+		return;
+	printf("# %s, instruction %u: %s: ", world->what, world->instruction,
+	        world_violation_names[violation]);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf("\n");
+}
+
+struct forebay *world_attach(const char *role)
+{
+	struct forebay_options options = {.must_exist = true, .role = role};
+	struct forebay *layer;
+
+	return forebay_open(NULL, &options, &layer) == 0 ? layer : NULL;
+}
+
+static void bail_out(const char *why)
+{
+	printf("Bail out! %s\n", why);
+	exit(EXIT_FAILURE);
+}
+
+static void remove_layer(void)
+{
+	(void)forebay_remove(NULL);
+}
+
+static void make_layer(void)
+{
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	const struct shm_terms terms = {
+	        .geometry = &geometry,
+	        .patterns = PATTERNS,
+	        .group = -1,
+	        .owner = -1,
+	};
+	struct shm_segment segment;
+	char name[64], path[128], error[512] = "";
+
+	snprintf(name, sizeof name, "step.%d", (int)getpid());
+	snprintf(path, sizeof path, "%s/forebay.%s", base, name);
+	setenv("FOREBAY_DIR", base, 1);
+	setenv("FOREBAY_LAYER", name, 1);
+	if (shm_segment_open(&segment, path, &terms, error, sizeof error) < 0)
+		bail_out(error);
+	shm_segment_fini(&segment);
+}
+
+void world_init(struct world *world)
+{
+	*world = (struct world){0};
+	make_layer();
+	atexit(remove_layer); // however the program ends; the victims don't pass here
+	world->a = world_attach("a");
+	world->b = world_attach("b");
+	if (!world->a || !world->b)
+		bail_out(forebay_error());
+	if (forebay_listen(world->b, "work") != 0 || forebay_listen(world->b, "small") != 0 ||
+	        forebay_listen(world->b, "quiet") != 0 ||
+	        forebay_reply_open(world->b, "reply", WORLD_WINDOW, world, world->reply) != 0)
+		bail_out("b can't listen");
+	inventory_take(world->a, &world->before);
+}
+
+void world_fini(struct world *world)
+{
+	forebay_close(world->a);
+	forebay_close(world->b);
+}
+
+// Messages that didn't arrive, and were counted, for whatever reason.
+static uint64_t count_dropped(struct world *world)
+{
+	struct forebay_layer_stat stat;
+
+	(void)forebay_stat(world->a, &stat);
+	return stat.counters[FOREBAY_COUNT_LOST] + stat.counters[FOREBAY_COUNT_EXPIRED] +
+	       stat.counters[FOREBAY_COUNT_FLUSHED] + stat.counters[FOREBAY_COUNT_GONE];
+}
+
+void world_begin(struct world *world, const char *what, uint32_t instruction)
+{
+	world->what = what;
+	world->instruction = instruction;
+	world->trial++;
+	memset(world->next, 0, sizeof world->next);
+	memset(world->last, 0, sizeof world->last);
+	memset(world->fate, 0, sizeof world->fate);
+	memset(world->got, 0, sizeof world->got);
+	world->refusals = 0;
+	// Nobody keeps the house in this trial, or each would take another way than the recorded one.
+	store_relaxed(&world->a->segment.housekeeping->begun, (uint64_t)channel_now());
+	world->dropped = count_dropped(world);
+}
+
+uint64_t world_number(struct world *world, enum world_sender sender, enum world_fate fate)
+{
+	uint32_t number = world->next[sender]++;
+
+	if (number >= WORLD_NUMBERS)
+		abort();
+	world->fate[sender][number] = fate;
+	return world->trial * WORLD_NUMBERS + number;
+}
+
+void world_send(struct world *world, struct forebay *from, enum world_sender sender,
+        const char *channel, uint32_t length, enum world_fate fate)
+{
+	uint64_t number = world_number(world, sender, fate);
+	int result = traffic_send(from, channel, sender, number, length, 0);
+
+	if (result == 0)
+		return;
+	world->fate[sender][number % WORLD_NUMBERS] = WORLD_NEVER;
+	world_complain(world, WORLD_BLOCKED, "a send to \"%s\" says: %s", channel,
+	        forebay_strerror(result));
+}
+
+bool world_is_gone(struct world *world, const char *channel)
+{
+	if (traffic_send(world->a, channel, WORLD_A, 0, 0, 0) != FOREBAY_GONE)
+		return false;
+	world->refusals++;
+	return true;
+}
+
+void world_got(struct world *world, const struct traffic_stamp *stamp)
+{
+	uint32_t number = (uint32_t)(stamp->number % WORLD_NUMBERS);
+
+	if (stamp->sender >= WORLD_SENDERS || stamp->number / WORLD_NUMBERS != world->trial)
+		world_complain(world, WORLD_DOUBLED, "a message of an earlier trial");
+	else if (++world->got[stamp->sender][number] > 1)
+		world_complain(world, WORLD_DOUBLED, "message %u of sender %u came again", number,
+		        (unsigned)stamp->sender);
+}
+
+static void note(struct world *world, struct forebay_message *message)
+{
+	struct traffic_stamp stamp;
+	uint32_t number;
+
+	if (!traffic_read(message, &stamp)) {
+		world_complain(world, WORLD_TORN, "a message from \"%s\"",
+		        forebay_message_channel(message));
+		return;
+	}
+	world_got(world, &stamp);
+	if (stamp.sender >= WORLD_SENDERS || strcmp(forebay_message_channel(message), "work") != 0)
+		return;
+	number = (uint32_t)(stamp.number % WORLD_NUMBERS) + 1;
+	if (number < world->last[stamp.sender])
+		world_complain(world, WORLD_REORDERED, "message %u of sender %u came after %u",
+		        number - 1, (unsigned)stamp.sender, world->last[stamp.sender] - 1);
+	world->last[stamp.sender] = number;
+}
+
+void world_drain(struct world *world)
+{
+	struct forebay_message *message;
+	int left = 4 * WORLD_NUMBERS;
+
+	while (left-- > 0 && forebay_receive(world->b, 0, &message) == 0) {
+		note(world, message);
+		forebay_message_free(message);
+	}
+	if (left < 0)
+		world_complain(world, WORLD_DOUBLED, "messages without end");
+}
+
+void world_drain_channel(struct world *world, const char *channel)
+{
+	int result = forebay_listen(world->b, channel);
+
+	if (result != 0)
+		world_complain(world, WORLD_BLOCKED, "listening to \"%s\" says: %s", channel,
+		        forebay_strerror(result));
+	world_drain(world);
+	(void)forebay_ignore(world->b, channel);
+}
+
+// Fills the reply channel's window several times over: credit that a death took must have come back.
+static void use_credit(struct world *world)
+{
+	for (int i = 0; i < 3 * WORLD_WINDOW; i++) {
+		uint64_t number = world_number(world, WORLD_A, WORLD_MUST);
+		int result = traffic_send(world->a, world->reply, WORLD_A, number, 10, 0);
+
+		if (result == FOREBAY_FULL) {
+			// What b does when it has time, between two sleeps.
+			world_drain(world);
+			channel_reply_heal(world->b);
+			result = traffic_send(world->a, world->reply, WORLD_A, number, 10, 0);
+		}
+		if (result == 0)
+			continue;
+		world->fate[WORLD_A][number % WORLD_NUMBERS] = WORLD_NEVER;
+		world_complain(world, WORLD_LEAKED, "credit of a reply channel: %s",
+		        forebay_strerror(result));
+		return;
+	}
+	world_drain(world);
+}
+
+// Channels come and go: a plain one, a stream, a reply channel.
+static void use_channels(struct world *world, struct forebay *c)
+{
+	char passing[FOREBAY_NAME_SIZE], stream[FOREBAY_NAME_SIZE], reply[FOREBAY_NAME_SIZE];
+	int result;
+
+	snprintf(passing, sizeof passing, "passing.%u", (unsigned)(world->trial % 5));
+	world_send(world, world->a, WORLD_A, passing, 20, WORLD_MUST);
+	world_drain_channel(world, passing);
+	result = forebay_stream_open(c, "stream", stream);
+	if (result == 0) {
+		world_send(world, world->a, WORLD_A, stream, 20, WORLD_SENT);
+		result = forebay_stream_close(c, stream);
+	}
+	if (result == 0)
+		result = world_is_gone(world, stream) ? 0 : 1;
+	if (result == 0)
+		result = forebay_reply_open(c, "answer", 1, NULL, reply);
+	if (result == 0) {
+		world_send(world, world->a, WORLD_A, reply, 20, WORLD_SENT);
+		result = forebay_reply_close(c, reply);
+	}
+	if (result == 0)
+		result = world_is_gone(world, reply) ? 0 : 1;
+	if (result != 0)
+		world_complain(world, WORLD_BLOCKED, "c's stream or reply channel: %s",
+		        forebay_strerror(result));
+}
+
+void world_others_go_on(struct world *world, bool reap_first)
+{
+	static const uint32_t lengths[] = {0, 40, 700, 0, 5000, 1};
+	struct forebay *c;
+
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+		world_send(world, world->a, WORLD_A, "work", lengths[i], WORLD_MUST);
+	world_drain(world);
+	world_send(world, world->a, WORLD_A, "small", 100, WORLD_MUST);
+	world_drain(world);
+	if (reap_first)
+		(void)forebay_reap(world->a);
+	c = world_attach("c");
+	if (!c) {
+		world_complain(world, WORLD_BLOCKED, "attaching: %s", forebay_error());
+		return;
+	}
+	world_send(world, c, WORLD_C, "work", WORLD_LARGE, WORLD_MUST);
+	world_send(world, c, WORLD_C, "work", 200, WORLD_MUST);
+	use_channels(world, c);
+	world_drain(world);
+	(void)forebay_reap(world->a);
+	forebay_close(c);
+}
+
+static void settle_messages(struct world *world, uint32_t losses)
+{
+	uint64_t counted = count_dropped(world) - world->dropped - world->refusals;
+	uint32_t missing = 0, unread = 0;
+
+	for (int sender = 0; sender < WORLD_SENDERS; sender++) {
+		for (uint32_t i = 0; i < WORLD_NUMBERS; i++) {
+			if (world->fate[sender][i] == WORLD_MUST && world->got[sender][i] == 0)
+				missing++;
+			if (world->fate[sender][i] == WORLD_SENT && world->got[sender][i] == 0)
+				unread++;
+			if (world->fate[sender][i] == WORLD_NEVER && world->got[sender][i] > 0)
+				world_complain(world, WORLD_DOUBLED,
+				        "message %u of sender %d came though it wasn't sent", i,
+				        sender);
+		}
+	}
+	if (missing > losses)
+		world_complain(world, WORLD_LOST, "%u messages are missing", missing);
+	else if (missing + unread > counted)
+		world_complain(world, WORLD_LOST, "%u messages are missing, %llu were counted",
+		        missing + unread, (unsigned long long)counted);
+}
+
+void world_settle(struct world *world, uint32_t losses)
+{
+	struct inventory now;
+	char text[512];
+
+	world_drain(world);
+	(void)forebay_reap(world->a);
+	use_credit(world);
+	inventory_end_idle(world->a);
+	inventory_take(world->a, &now);
+	if (!inventory_same(&world->before, &now, text, sizeof text))
+		world_complain(world, WORLD_LEAKED, "%s", text);
+	settle_messages(world, losses);
+}
