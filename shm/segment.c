@@ -159,15 +159,16 @@ static uint32_t clamp(uint64_t number, uint32_t least, uint32_t most)
 	return number < least ? least : number > most ? most : (uint32_t)number;
 }
 
-// How many groups and cells suit a segment of SIZE octets: each get a sixteenth of it at most. Members
-// with neighbouring indices take 8 octets, strewn ones up to 64: a cell for four reply channels is plenty.
+// How many groups and cells suit a segment of SIZE octets. A member takes 8 to 64 octets, so all reply
+// channels can be in one group, or in some smaller ones; in a small segment messages need the room more.
 static void choose_groups(struct shm_geometry *geometry, uint64_t size, uint32_t groups)
 {
-	uint64_t cells = geometry->endpoints / 4 + groups;
+	uint64_t most = size / (size < 32u << 20 ? 16 : 8) / sizeof(struct shm_cell_mem);
+	uint64_t cells = geometry->endpoints / 2 + groups;
 
 	geometry->groups = groups ? groups : clamp(size >> 14, 64, 4096);
-	if (!groups && cells * sizeof(struct shm_cell_mem) > size / 16)
-		cells = size / 16 / sizeof(struct shm_cell_mem);
+	if (!groups && cells > most)
+		cells = most;
 	geometry->cells = clamp(cells, 1024, SHM_CELLS_MAX);
 }
 

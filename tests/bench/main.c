@@ -54,10 +54,8 @@ static const struct benchmark {
         {"spread", bench_spread, 0, false},
         {"listened", bench_listened, 0, false},
         {"queued", bench_queued, 0, false},
-#ifdef HAVE_GROUPS
         {"fanout", bench_fanout, 0, false},
         {"singly", bench_singly, 0, false},
-#endif
 };
 
 static const char usage[] =

@@ -152,7 +152,7 @@ MUTANTS = [
     (
         "the end of a channel doesn't advance its generation",
         "shm/table.c",
-        "store_release(&channel->ring.generation, ring->generation + 1);",
+        "store_release(&channel->ring.generation, entry->generation + 1);",
         "",
         "send into a new channel",
     ),

@@ -23,10 +23,13 @@ const char *const world_violation_names[WORLD_VIOLATIONS] = {
 // Small, so that a scan over all of it is short, with three zones of each size for three who send.
 static const struct shm_geometry geometry = {
         .narrow = 16,
+        .groups = 4,
+        .cells = 64,
         .wide = 4,
         .endpoints = 192,
         .blocks = {192, 64, 24},
         .expiry = 60000,
+        .group_expiry = 86400000,
 };
 
 void world_complain(struct world *world, enum world_violation violation, const char *format, ...)
