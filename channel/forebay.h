@@ -247,6 +247,9 @@ FOREBAY_API const char *forebay_message_envelope(struct forebay_message *message
 FOREBAY_API const void *forebay_message_content(
         struct forebay_message *message, size_t *length, unsigned *kind);
 
+// What its content is: FOREBAY_TEXT etc.; FOREBAY_NO_CONTENT if it has none.
+FOREBAY_API unsigned forebay_message_kind(const struct forebay_message *message);
+
 // The same without ever copying: fills at most MAX entries of IOV and returns how many the content
 // needs (at most FOREBAY_CONTENT_IOV).
 struct iovec;
@@ -316,6 +319,20 @@ FOREBAY_API int forebay_reply_open(struct forebay *layer, const char *prefix, ui
 // Ends it: from now on senders get FOREBAY_GONE, what was under way is dropped and counted, and
 // nothing sent to NAME can ever reach a later reply channel. NAME as forebay_reply_open() gave it.
 FOREBAY_API int forebay_reply_close(struct forebay *layer, const char *name);
+
+// Sends MESSAGE to CHANNEL, as the one which says that the reply channel NAME, opened by this process, has been
+// opened. From then on another message is owed, which says that it has ended:
+// forebay_reply_farewell() sends it, or, if this process ends before, whoever clears up behind it
+// (forebay_reap()) sends {"reply_channel": NAME, "code": 1006, "reason": ""} to websocket.disconnect. Each of the two is sent
+// exactly once or not at all, whichever process dies at whichever instruction: the second if and only if
+// the first was. Returns as forebay_send() with a time-out of 0.
+FOREBAY_API int forebay_reply_announce(struct forebay *layer, const char *name, const char *channel,
+        struct forebay_message *message);
+
+// Ends the reply channel NAME as forebay_reply_close() does, and sends MESSAGE, the one that is owed for it, to
+// CHANNEL. Returns as forebay_send() with a time-out of 0; unless it was 0, the message is still owed: call it again later.
+FOREBAY_API int forebay_reply_farewell(struct forebay *layer, const char *name, const char *channel,
+        struct forebay_message *message);
 
 // One-reader channels made for one transfer (such as body_channel): makes a channel of its own with
 // a name that was never used before, "PREFIX?" and 16 hexadecimal digits. Whoever is told the name may

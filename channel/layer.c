@@ -496,7 +496,13 @@ static struct shm_reaped reap(struct forebay *layer)
 
 int forebay_reap(struct forebay *layer)
 {
-	return layer->stale ? -ESTALE : (int)reap(layer).processes;
+	int cleared;
+
+	if (layer->stale)
+		return -ESTALE;
+	cleared = (int)reap(layer).processes;
+	channel_wills_execute(layer);
+	return cleared;
 }
 
 int channel_count_refusal(struct forebay *layer, int result)
@@ -540,9 +546,11 @@ void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
 	if (heal)
 		channel_reply_heal(layer);
 	// Rounds of one and the same process must not miss every second one by a millisecond.
-	if (shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
+	if (!shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
 	            now - layer->segment.geometry.expiry, &reaped))
-		tell_reaped(layer, &reaped);
+		return;
+	tell_reaped(layer, &reaped);
+	channel_wills_execute(layer);
 }
 
 int forebay_housekeep(struct forebay *layer)

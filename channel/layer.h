@@ -20,6 +20,7 @@
 #include "shm/endpoint.h"
 #include "shm/reaper.h"
 #include "shm/table.h"
+#include "shm/will.h"
 
 _Static_assert((int)FOREBAY_COUNTERS <= (int)SHM_COUNTERS, "a slot has a word for each counter");
 _Static_assert((int)FOREBAY_COUNT_GONE == (int)SHM_COUNT_GONE &&
@@ -53,6 +54,8 @@ struct channel_outgoing {
 	struct channel_cached *cached; // the cache's entry for a channel of that name
 	bool waits;                    // for room, here or in its event loop
 	bool refused;                  // counted in the channel's statistics: once for all tries
+	enum shm_will_state will;      // not NONE: it sets or executes that of ...
+	uint32_t endpoint;             // ... this one
 };
 
 // One reply channel, on its owner's side.
@@ -112,6 +115,7 @@ struct forebay {
 	struct shm_doorbell bell;
 	char *differences;    // in what the layer isn't as the options wanted it; or NULL
 	bool stale;           // a child of fork() sees its parent's attachment
+	bool executing;       // wills: what is sent for them may lead back there
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
@@ -231,6 +235,13 @@ bool channel_reply_received(struct channel_reply *reply, uint32_t sequence);
 void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation);
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name);
+// Sends MESSAGE to CHANNEL, a plain one or a stream, as what sets (executes) the will of an endpoint in a zone
+// that we own. Returns as forebay_send() with a time-out of 0.
+int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
+        uint32_t endpoint, enum shm_will_state state);
+// Executes the wills of processes that have ended, as far as there is room. Each is executed once, by whoever
+// comes first.
+void channel_wills_execute(struct forebay *layer);
 // Gives back the credit that dead senders took.
 void channel_reply_heal(struct forebay *layer);
 void channel_reply_fini(struct forebay *layer);

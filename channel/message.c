@@ -409,6 +409,11 @@ const void *forebay_message_content(struct forebay_message *message, size_t *len
 	return message->content;
 }
 
+unsigned forebay_message_kind(const struct forebay_message *message)
+{
+	return message->kind;
+}
+
 int64_t forebay_message_age(const struct forebay_message *message)
 {
 	return message->received ? channel_age(message->sent_at) : 0;

@@ -43,8 +43,12 @@ static int add_zone(struct forebay *layer)
 	if (!replies)
 		return -ENOMEM;
 	zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
-	if (zone == SHM_HANDLE_NONE && channel_make_room(layer))
+	if (zone == SHM_HANDLE_NONE) {
+		// The dead may have them, or what is owed for them.
+		(void)channel_make_room(layer);
+		channel_wills_execute(layer);
 		zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
+	}
 	if (zone == SHM_HANDLE_NONE) {
 		free(replies);
 		return FOREBAY_NO_CHANNEL;
@@ -153,27 +157,161 @@ struct channel_reply *channel_reply_find(struct forebay *layer, uint32_t index, 
 	return reply && generation != 0 && reply->generation == generation ? reply : NULL;
 }
 
-int forebay_reply_close(struct forebay *layer, const char *name)
+static int find_own(struct forebay *layer, const char *name, struct channel_reply **out)
 {
-	struct channel_reply *reply;
 	uint64_t id;
 
 	if (layer->stale)
 		return -ESTALE;
 	if (channel_name_kind(name, &id) != CHANNEL_REPLY)
 		return FOREBAY_BAD_NAME;
-	reply = channel_reply_find(layer, CHANNEL_REPLY_INDEX(id), CHANNEL_REPLY_GENERATION(id));
-	if (!reply)
-		return FOREBAY_GONE;
+	*out = channel_reply_find(layer, CHANNEL_REPLY_INDEX(id), CHANNEL_REPLY_GENERATION(id));
+	return *out ? 0 : FOREBAY_GONE;
+}
+
+// From now on senders find it gone.
+static void end_reply(struct forebay *layer, struct channel_reply *reply)
+{
 	channel_nudge_slots(
 	        layer, shm_endpoint_close(&layer->segment, reply->index, reply->generation));
 	channel_prefix_unuse(layer, reply->prefix);
 	reply->generation = 0;
 	reply->owner = NULL;
+}
+
+// Its endpoint may be opened anew, unless something is owed for it yet.
+static void reuse_reply(struct forebay *layer, struct channel_reply *reply)
+{
+	if (shm_will_state(&layer->segment, reply->index) != SHM_WILL_NONE)
+		return;
 	reply->next = layer->free_replies;
 	layer->free_replies = reply;
+}
+
+int forebay_reply_close(struct forebay *layer, const char *name)
+{
+	struct channel_reply *reply;
+	int result = find_own(layer, name, &reply);
+
+	if (result != 0)
+		return result;
+	end_reply(layer, reply);
+	reuse_reply(layer, reply);
 	return 0;
 }
+
+// ---------------------------------------------------------------------------------------------
+// Wills
+// ---------------------------------------------------------------------------------------------
+
+// The message standards have one pair of messages that belong together so.
+static const char will_prefix[] = "websocket.send", will_channel[] = "websocket.disconnect";
+
+int forebay_reply_announce(struct forebay *layer, const char *name, const char *channel,
+        struct forebay_message *message)
+{
+	struct channel_reply *reply;
+	int result = find_own(layer, name, &reply);
+
+	if (result != 0)
+		return result;
+	if (strcmp(reply->prefix->name, will_prefix) != 0 ||
+	        shm_will_state(&layer->segment, reply->index) != SHM_WILL_NONE)
+		return FOREBAY_BAD_NAME;
+	return channel_send_will(layer, channel, message, reply->index, SHM_WILL_SETTING);
+}
+
+// Whether NAME is of the last use of an endpoint of ours, which has ended and for which something is owed.
+static bool is_owed(struct forebay *layer, const char *name, struct channel_reply **out)
+{
+	struct channel_reply *reply;
+	uint64_t id, state;
+
+	if (channel_name_kind(name, &id) != CHANNEL_REPLY)
+		return false;
+	*out = reply = reply_at(layer, CHANNEL_REPLY_INDEX(id));
+	if (!reply || reply->generation != 0 ||
+	        shm_will_state(&layer->segment, reply->index) != SHM_WILL_SET)
+		return false;
+	state = load_relaxed(&layer->segment.endpoint[reply->index].state);
+	return SHM_ENDPOINT_GENERATION(state) == CHANNEL_REPLY_GENERATION(CHANNEL_REPLY_GENERATION(id) + 1);
+}
+
+int forebay_reply_farewell(struct forebay *layer, const char *name, const char *channel,
+        struct forebay_message *message)
+{
+	struct channel_reply *reply;
+	int result = find_own(layer, name, &reply);
+
+	if (result == 0)
+		end_reply(layer, reply);
+	else if (result != FOREBAY_GONE || !is_owed(layer, name, &reply))
+		return result;
+	if (shm_will_state(&layer->segment, reply->index) != SHM_WILL_SET) {
+		reuse_reply(layer, reply); // nothing was announced
+		return FOREBAY_GONE;
+	}
+	result = channel_send_will(layer, channel, message, reply->index, SHM_WILL_EXECUTING);
+	if (result == 0)
+		reuse_reply(layer, reply);
+	return result;
+}
+
+// Sends what is owed for an endpoint whose owner has ended.
+static int execute(struct forebay *layer, struct forebay_message *message, uint32_t index)
+{
+	uint64_t state = load_relaxed(&layer->segment.endpoint[index].state);
+	char name[FOREBAY_NAME_SIZE];
+
+	channel_name_make(name, will_prefix, '!',
+	        CHANNEL_REPLY_ID(index, CHANNEL_REPLY_GENERATION(SHM_ENDPOINT_GENERATION(state) - 1)));
+	forebay_message_reset(message);
+	forebay_put_text(message, "reply_channel", name);
+	forebay_put_integer(message, "code", 1006);
+	forebay_put_text(message, "reason", "");
+	return channel_send_will(layer, will_channel, message, index, SHM_WILL_EXECUTING);
+}
+
+// Returns whether all wills in the zone, which is ours, could be executed.
+static bool execute_zone(struct forebay *layer, struct forebay_message *message, uint32_t zone)
+{
+	for (uint32_t i = 0; i < SHM_ENDPOINT_ZONE; i++) {
+		uint32_t index = zone * SHM_ENDPOINT_ZONE + i;
+
+		if (shm_will_state(&layer->segment, index) == SHM_WILL_SET &&
+		        execute(layer, message, index) != 0)
+			return false;
+	}
+	return true;
+}
+
+void channel_wills_execute(struct forebay *layer)
+{
+	uint32_t zones = layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE;
+	struct forebay_message *message = NULL;
+	bool executed = true;
+
+	if (layer->executing)
+		return;
+	layer->executing = true;
+	// A zone that isn't done with is an orphan again: what was no room for has no room a moment later.
+	for (uint32_t round = 0; executed && round < zones; round++) {
+		uint32_t zone = shm_will_adopt(&layer->segment, layer->self.uid);
+
+		if (zone == SHM_HANDLE_NONE)
+			break;
+		if (!message)
+			message = forebay_message_new(layer);
+		executed = message && execute_zone(layer, message, zone);
+		shm_will_release(&layer->segment, zone);
+	}
+	forebay_message_free(message);
+	layer->executing = false;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Credit
+// ---------------------------------------------------------------------------------------------
 
 // Moves the limit, and tells who waits for it.
 static void grant(struct forebay *layer, struct channel_reply *reply, uint32_t limit)

@@ -46,6 +46,7 @@ int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_mess
 	int result = channel_json_writer_finish(
 	        &message->writer, &outgoing->envelope, &outgoing->envelope_length);
 
+	outgoing->will = SHM_WILL_NONE;
 	if (result != 0)
 		return result;
 	if (message->content_length > FOREBAY_MESSAGE_MAX)
@@ -276,6 +277,9 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 
 	if (!store(layer, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
+	if (outgoing->will)
+		shm_will_claim(&layer->segment, outgoing->endpoint, outgoing->will,
+		        layer->self.slot, buffer.handle);
 	// A channel that was idle may be ended under our feet, even more than once; it is made anew. One that
 	// is full is tried once more after we have said that we wait: room that came in between isn't missed.
 	for (int round = 0;
@@ -295,6 +299,8 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 			cached->name[0] = '\0';
 		}
 	}
+	if (outgoing->will)
+		shm_will_settle(&layer->segment, outgoing->endpoint, pushed == SHM_OK);
 	if (pushed == SHM_OK) {
 		wake_receiver(layer, &cached->ring);
 		return 0;
@@ -483,8 +489,9 @@ void channel_sent(struct forebay *layer)
 	layer->now = 0;
 }
 
-int forebay_send(
-        struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
+// The message sets or executes the will of ENDPOINT, if WILL isn't NONE.
+static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
+        int timeout, enum shm_will_state will, uint32_t endpoint)
 {
 	struct channel_outgoing outgoing;
 	enum channel_kind kind;
@@ -495,7 +502,11 @@ int forebay_send(
 		return -ESTALE;
 	outgoing.cached = &layer->cache[cache_index(channel)];
 	kind = kind_of(channel, outgoing.cached, &id);
+	if (will && kind == CHANNEL_REPLY)
+		kind = CHANNEL_BAD;
 	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : channel_outgoing_init(&outgoing, message);
+	outgoing.will = will;
+	outgoing.endpoint = endpoint;
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);
@@ -508,4 +519,16 @@ int forebay_send(
 	channel_count(layer, result, 1);
 	channel_sent(layer);
 	return result;
+}
+
+int forebay_send(
+        struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
+{
+	return send_as(layer, channel, message, timeout, SHM_WILL_NONE, 0);
+}
+
+int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
+        uint32_t endpoint, enum shm_will_state state)
+{
+	return send_as(layer, channel, message, 0, state, endpoint);
 }

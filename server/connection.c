@@ -8,25 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/connection_queue.h"
 #include "server/connection_tls.h"
 
 // How much freed memory the pool keeps. What a burst needed beyond that goes back to the heap.
 #define SPARE_CONNECTIONS 1024
-#define SPARE_SEGMENTS    256
 #define SPARE_BUFFERS     256
 
-#define FLUSH_IOV 64 // parts of several segments that one writev() takes
 #define SMALL_WRITE                                                                                \
 	2048 // octets that are cheaper to copy together than to hand to writev() in parts
-
-// One connection_write() that could not be done at once.
-struct connection_segment {
-	struct connection_segment *next;
-	struct forebay_message *message;
-	char *copy; // of the first part
-	int first, count;
-	struct iovec parts[CONNECTION_IOV];
-};
 
 // A buffer of CONNECTION_BUFFER octets on the free list.
 struct connection_buffer {
@@ -269,43 +259,6 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 // Output
 // ---------------------------------------------------------------------------------------------
 
-static struct connection_segment *take_segment(struct connection_pool *pool)
-{
-	struct connection_segment *segment = pool->spare_segments;
-
-	if (!segment)
-		return malloc(sizeof(*segment));
-	pool->spare_segments = segment->next;
-	pool->spare_segment_count--;
-	return segment;
-}
-
-static void free_segment(struct connection_pool *pool, struct connection_segment *segment)
-{
-	forebay_message_free(segment->message);
-	free(segment->copy);
-	if (pool->spare_segment_count >= SPARE_SEGMENTS) {
-		free(segment);
-		return;
-	}
-	segment->next = pool->spare_segments;
-	pool->spare_segments = segment;
-	pool->spare_segment_count++;
-}
-
-// Takes LENGTH written octets off the parts from FIRST on. Returns the first part that isn't done.
-static int advance(struct iovec *parts, int first, int count, size_t *length)
-{
-	while (first < count && *length >= parts[first].iov_len)
-		*length -= parts[first++].iov_len;
-	if (first < count) {
-		parts[first].iov_base = (char *)parts[first].iov_base + *length;
-		parts[first].iov_len -= *length;
-		*length = 0;
-	}
-	return first;
-}
-
 static void want_write(struct connection *connection, bool want)
 {
 	if (want == connection->writing)
@@ -324,37 +277,10 @@ static void want_write(struct connection *connection, bool want)
 		timer_stop(&connection->timer);
 }
 
-// Queues what is left of a write. Takes over MESSAGE.
-static int enqueue(struct connection *connection, const struct iovec *parts, int first, int count,
-        struct forebay_message *message)
-{
-	struct connection_segment *segment = take_segment(connection->pool);
-
-	if (!segment) {
-		forebay_message_free(message);
-		return -ENOMEM;
-	}
-	*segment = (struct connection_segment){.message = message, .first = first, .count = count};
-	memcpy(segment->parts, parts, (size_t)count * sizeof(*parts));
-	*connection->output_end = segment;
-	connection->output_end = &segment->next;
-	if (first > 0 || parts[0].iov_len == 0)
-		return 0;
-	segment->copy = malloc(parts[0].iov_len);
-	if (!segment->copy)
-		return -ENOMEM;
-	memcpy(segment->copy, parts[0].iov_base, parts[0].iov_len);
-	segment->parts[0].iov_base = segment->copy;
-	return 0;
-}
-
 void connection_write(struct connection *connection, const struct iovec *parts, int count,
         struct forebay_message *message)
 {
-	struct iovec rest[CONNECTION_IOV];
-	size_t length;
 	ssize_t written = 0;
-	int first;
 
 	if (connection->closed) {
 		forebay_message_free(message);
@@ -372,48 +298,101 @@ void connection_write(struct connection *connection, const struct iovec *parts, 
 			return;
 		}
 	}
-	memcpy(rest, parts, (size_t)count * sizeof(*parts));
-	length = written > 0 ? (size_t)written : 0;
-	first = advance(rest, 0, count, &length);
-	if (enqueue(connection, rest, first, count, message) < 0)
+	if (connection_queue_add(
+	            connection, parts, count, written > 0 ? (size_t)written : 0, message) < 0)
 		connection_close(connection);
 	else
+		want_write(connection, true);
+}
+
+void connection_write_copy(struct connection *connection, const struct iovec *parts, int count)
+{
+	ssize_t written = 0;
+
+	if (connection->closed)
+		return;
+	if (!connection->output)
+		written = socket_write(connection, parts, count);
+	if (written == (ssize_t)total(parts, count))
+		return;
+	if (written < 0 && !try_again(errno)) {
+		connection_close(connection);
+		return;
+	}
+	if (connection_queue_add_copy(connection, parts, count, written > 0 ? (size_t)written : 0) <
+	        0)
+		connection_close(connection);
+	else if (!connection->corked_link)
 		want_write(connection, true);
 }
 
 // One writev() for as much of the queue as it takes.
 static ssize_t flush(struct connection *connection)
 {
-	struct iovec parts[FLUSH_IOV];
-	int count = 0;
+	struct iovec parts[CONNECTION_QUEUE_IOV];
 
-	for (struct connection_segment *segment = connection->output; segment;
-	        segment = segment->next) {
-		int left = segment->count - segment->first;
-
-		if (count + left > FLUSH_IOV)
-			break;
-		memcpy(parts + count, segment->parts + segment->first,
-		        (size_t)left * sizeof(*parts));
-		count += left;
-	}
-	return socket_write(connection, parts, count);
+	return socket_write(connection, parts, connection_queue_gather(connection, parts));
 }
 
-// Takes LENGTH written octets off the queue.
-static void dequeue(struct connection *connection, size_t length)
+static void uncork(struct connection *connection)
 {
-	struct connection_segment *segment;
+	if (!connection->corked_link)
+		return;
+	*connection->corked_link = connection->corked_next;
+	if (connection->corked_next)
+		connection->corked_next->corked_link = connection->corked_link;
+	connection->corked_link = NULL;
+}
 
-	while ((segment = connection->output)) {
-		segment->first = advance(segment->parts, segment->first, segment->count, &length);
-		if (segment->first < segment->count)
-			return;
-		connection->output = segment->next;
-		if (!connection->output)
-			connection->output_end = &connection->output;
-		free_segment(connection->pool, segment);
+void connection_write_later(struct connection *connection, const struct iovec *parts, int count,
+        struct forebay_message *message)
+{
+	struct connection_pool *pool = connection->pool;
+	bool idle = !connection->output;
+
+	if (connection->closed) {
+		forebay_message_free(message);
+		return;
 	}
+	if (connection_queue_add(connection, parts, count, 0, message) < 0) {
+		connection_close(connection);
+		return;
+	}
+	if (!idle)
+		return; // it is corked already, or waits for the socket
+	connection->corked_next = pool->corked;
+	connection->corked_link = &pool->corked;
+	if (pool->corked)
+		pool->corked->corked_link = &connection->corked_next;
+	pool->corked = connection;
+}
+
+// Writes what was given for later, as far as possible at once.
+static void flush_corked(struct connection *connection)
+{
+	ssize_t written;
+
+	uncork(connection);
+	do {
+		written = flush(connection);
+		if (written > 0)
+			connection_queue_advance(connection, (size_t)written);
+	} while (written > 0 && connection->output);
+	if (written < 0 && !try_again(errno)) {
+		connection_close(connection);
+	} else if (!connection->output) {
+		want_write(connection, false);
+	} else {
+		want_write(connection, true);
+		if (connection->protocol->on_backlog)
+			connection->protocol->on_backlog(connection);
+	}
+}
+
+void connection_pool_flush(struct connection_pool *pool)
+{
+	while (pool->corked)
+		flush_corked(pool->corked);
 }
 
 static void finish_now(struct connection *connection)
@@ -443,7 +422,7 @@ void connection_write_more(struct connection *connection)
 			connection_close(connection);
 		return;
 	}
-	dequeue(connection, (size_t)written);
+	connection_queue_advance(connection, (size_t)written);
 	if (connection->output) {
 		timer_arm(connection->pool->wheel, &connection->timer,
 		        connection->pool->write_timeout);
@@ -528,16 +507,11 @@ void connection_close(struct connection *connection)
 		return;
 	connection_want_read(connection, false);
 	want_write(connection, false);
+	uncork(connection);
 	connection->closed = true;
 	connection_tls_drop(connection);
 	timer_fini(&connection->timer);
-	while (connection->output) {
-		struct connection_segment *segment = connection->output;
-
-		connection->output = segment->next;
-		free_segment(pool, segment);
-	}
-	connection->output_end = &connection->output;
+	connection_queue_clear(connection);
 	close(connection->fd);
 	connection->fd = -1;
 	connection->next = pool->closed;
@@ -549,6 +523,10 @@ void connection_close(struct connection *connection)
 void connection_finish(struct connection *connection, bool linger)
 {
 	if (connection->closed || connection->finishing)
+		return;
+	if (connection->corked_link)
+		flush_corked(connection);
+	if (connection->closed)
 		return;
 	connection->finishing = true;
 	connection->linger = linger;
@@ -585,12 +563,7 @@ void connection_pool_fini(struct connection_pool *pool)
 		pool->spare = connection->next;
 		free(connection);
 	}
-	while (pool->spare_segments) {
-		struct connection_segment *segment = pool->spare_segments;
-
-		pool->spare_segments = segment->next;
-		free(segment);
-	}
+	connection_queue_pool_fini(pool);
 	while (pool->spare_buffers) {
 		struct connection_buffer *buffer = pool->spare_buffers;
 

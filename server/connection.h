@@ -44,6 +44,10 @@ struct connection_protocol {
 	void (*on_data)(struct connection *connection);    // octets were added to the input
 	void (*on_eof)(struct connection *connection);     // the client will send no more
 	void (*on_drained)(struct connection *connection); // all that was queued has been written
+	// What connection_write_later() was given couldn't all be written at once. NULL: it isn't used.
+	void (*on_backlog)(struct connection *connection);
+	// A message has arrived on the connection's reply channel; takes it over.
+	void (*on_message)(struct connection *connection, struct forebay_message *message);
 	// The socket is closed: let go of all that belongs to this client. Called once.
 	void (*on_closed)(struct connection *connection);
 };
@@ -58,6 +62,7 @@ struct connection_pool {
 	struct connection *spare;
 	struct connection_segment *spare_segments;
 	struct connection_buffer *spare_buffers;
+	struct connection *corked; // have something to write at the next connection_pool_flush()
 	struct connection_tls *pending; // have octets that no event will tell of
 	unsigned spare_count, spare_segment_count, spare_buffer_count;
 	unsigned live;                               // open connections
@@ -73,8 +78,9 @@ struct connection {
 	size_t input_begin, input_end; // what was read and not consumed
 	size_t input_limit;            // to which size the buffer may grow by itself
 	struct connection_segment *output, **output_end;
-	struct connection *next; // on one of the pool's lists
-	struct timer timer;      // no progress in writing; end of lingering
+	struct connection *next;                       // on one of the pool's lists
+	struct connection *corked_next, **corked_link; // in pool->corked; link NULL: not there
+	struct timer timer;                            // no progress in writing; end of lingering
 	struct event read_event, write_event;
 	uint32_t lingered; // octets read and discarded
 	int fd;
@@ -153,8 +159,18 @@ void connection_want_read(struct connection *connection, bool want);
 void connection_write(struct connection *connection, const struct iovec *parts, int count,
         struct forebay_message *message);
 
-// Whether something waits to be written.
+// The same, but at the next connection_pool_flush(), together with all else that is written until then.
+void connection_write_later(struct connection *connection, const struct iovec *parts, int count,
+        struct forebay_message *message);
+
+// The same as connection_write(), but what has to wait is copied: for what many connections are given.
+void connection_write_copy(struct connection *connection, const struct iovec *parts, int count);
+
+// Writes what the connections were given for later. To be called before the loop sleeps.
+void connection_pool_flush(struct connection_pool *pool);
+
+// Whether something waits to be written, other than for connection_pool_flush().
 static inline bool connection_backlogged(const struct connection *connection)
 {
-	return connection->output != NULL;
+	return connection->output && !connection->corked_link;
 }

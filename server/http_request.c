@@ -447,17 +447,19 @@ int http_request_fill(struct http_request *request, const struct http_strict_hea
 	if (status)
 		return status;
 	forebay_put_text(message, "reply_channel", reply_channel);
-	put_span(message, "method", data, head->method);
+	if (body)
+		put_span(message, "method", data, head->method);
 	forebay_put_string(message, "path", request->path, path_length);
-	status = put_get(request, head, data, body->charset, message);
-	if (!status)
+	status = put_get(request, head, data, body ? body->charset : HTTP_FORM_UTF_8, message);
+	if (!status && body)
 		status = put_post(request, body, message);
 	if (!status)
 		status = put_cookies(request, message);
 	if (status)
 		return status;
 	put_meta(request, head, data, peer, path_length, message);
-	put_body(body, message);
+	if (body)
+		put_body(body, message);
 	return 0;
 }
 

@@ -82,8 +82,8 @@ int http_request_read(struct http_request *request, const struct http_strict_hea
 const struct http_request_field *http_request_find(
         const struct http_request *request, const char *name, size_t length);
 
-// Fills the empty MESSAGE with the request that was read last, whose head is still at DATA. Errors of
-// putting stick to MESSAGE. Returns 0; or 400 or 413 (or 503, out of memory) and request->reason.
+// Fills the empty MESSAGE with the request that was read last, whose head is still at DATA. BODY NULL: it
+// is a request for a WebSocket, whose message has no `method` and no `post`. Errors of putting stick to MESSAGE. Returns 0; or 400 or 413 (or 503, out of memory) and request->reason.
 int http_request_fill(struct http_request *request, const struct http_strict_head *head,
         const char *data, const struct http_request_peer *peer,
         const struct http_request_body *body, const char *reply_channel,

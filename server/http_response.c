@@ -288,6 +288,32 @@ static const char *put_headers(
 	return NULL;
 }
 
+int http_response_fields(
+        const struct forebay_value *headers, char *buffer, size_t size, const char **reason)
+{
+	struct out out = {buffer, buffer + size, false};
+
+	for (const struct forebay_value *field = headers->child; field; field = field->next) {
+		*reason = "bad name of a header";
+		if (!is_token(field->key, field->key_length))
+			return -1;
+		*reason = "a header is not a string";
+		if (field->type != FOREBAY_TYPE_STRING)
+			return -1;
+		if (is_ours(field) || IS_NAME(field, "Content-Length") ||
+		        strncasecmp(field->key, "Sec-WebSocket-", 14) == 0)
+			continue;
+		put(&out, field->key, field->key_length);
+		PUT(&out, ": ");
+		*reason = "bad value of a header";
+		if (!put_value(&out, field->string, field->length))
+			return -1;
+		PUT(&out, "\r\n");
+	}
+	*reason = "headers are too large";
+	return out.overflow ? -1 : (int)(out.at - buffer);
+}
+
 static const char *put_cookies(struct out *out, const struct forebay_value *cookies)
 {
 	for (const struct forebay_value *cookie = cookies->child; cookie; cookie = cookie->next) {
@@ -457,10 +483,14 @@ size_t http_response_error(int status, const struct http_response_request *reque
 		put_number(&out, (uint64_t)retry_after);
 		PUT(&out, "\r\n");
 	}
+	if (status == 426) // RFC 9110, 15.5.22, and RFC 6455, 4.4
+		PUT(&out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		          "Connection: Upgrade, close\r\n");
 	PUT(&out, "Content-Length: ");
 	put_number(&out, strlen(reason) + 5); // "NNN " and the line end
 	PUT(&out, "\r\n");
-	put_connection(&out, request, request->keep_alive);
+	if (status != 426)
+		put_connection(&out, request, request->keep_alive);
 	PUT(&out, "\r\n");
 	if (!request->head) {
 		put_number(&out, (uint64_t)status);

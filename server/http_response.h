@@ -67,5 +67,10 @@ int http_response_next(struct http_response *response, const struct http_respons
 size_t http_response_error(int status, const struct http_response_request *request, int retry_after,
         struct http_response_buffer *buffer);
 
+// Writes HEADERS (an object) as whole lines to OUT, without those that belong to the connection or the
+// WebSocket handshake. Returns their length; or -1 and *REASON (static): malformed, or longer than SIZE.
+int http_response_fields(
+        const struct forebay_value *headers, char *out, size_t size, const char **reason);
+
 // The reason phrase of STATUS, "" if there is none.
 const char *http_response_reason(int status);

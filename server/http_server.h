@@ -15,6 +15,7 @@
 
 struct http_session;
 struct http_transfer;
+struct websocket_server;
 
 // Counters of one worker, written by it alone, never decreasing.
 struct http_stats {
@@ -33,6 +34,8 @@ struct http_server {
 	struct forebay *layer;
 	struct timer_wheel *wheel;
 	struct connection_pool *pool;
+	struct websocket_server
+	        *websocket; // what upgraded connections go to; NULL: nobody may upgrade
 	struct forebay_message *message;     // the one being built; used again and again
 	struct http_request request;         // the head that was read last
 	struct http_response_buffer *buffer; // for heads

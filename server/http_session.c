@@ -11,9 +11,13 @@
 #include "server/http_answer.h"
 #include "server/http_body.h"
 #include "server/log.h"
+#include "server/websocket_handshake.h"
+#include "server/websocket_upgrade.h"
 
 // While the worker drains, an idle connection is closed after this time at the latest, in ms.
 #define DRAIN_GRACE 5000
+
+static const struct connection_protocol protocol;
 
 // An idle connection holds nothing else: tens of thousands of them have to fit.
 _Static_assert(sizeof(struct http_session) <= 1024, "a session has grown too large");
@@ -105,6 +109,8 @@ void http_session_forget(struct http_session *session, bool tell)
 {
 	struct http_transfer *transfer = session->transfer;
 
+	if (session->upgrade)
+		websocket_upgrade_forget(session);
 	tell = tell && session->waiting;
 	session->transfer = NULL;
 	if (transfer && tell)
@@ -118,11 +124,12 @@ void http_session_forget(struct http_session *session, bool tell)
 	session->waiting = false;
 }
 
-static int open_reply(struct http_session *session)
+int http_session_open_reply(struct http_session *session, const char *prefix)
 {
 	char name[FOREBAY_NAME_SIZE];
 	size_t length;
-	int result = forebay_reply_open(session->server->layer, "http.response", 0, session, name);
+	int result =
+	        forebay_reply_open(session->server->layer, prefix, 0, &session->connection, name);
 
 	if (result)
 		return result;
@@ -134,8 +141,7 @@ static int open_reply(struct http_session *session)
 	return 0;
 }
 
-// What a client is told when its request could not be sent.
-static int send_status(int result)
+int http_session_send_status(int result)
 {
 	switch (result) {
 	case FOREBAY_FULL:
@@ -149,11 +155,9 @@ static int send_status(int result)
 	}
 }
 
-// Makes and sends the message. Returns 0, or a status and *REASON.
-static int send_request(
-        struct http_session *session, const struct http_request_body *body, const char **reason)
+int http_session_fill(struct http_session *session, const struct http_request_body *body,
+        struct forebay_message *message)
 {
-	struct http_server *server = session->server;
 	struct http_request_peer peer = {
 	        .remote_address = session->remote_address,
 	        .remote_port = session->remote_port,
@@ -161,20 +165,29 @@ static int send_request(
 	        .server_port = session->local->server_port,
 	        .secure = session->local->tls != NULL,
 	};
-	int result = open_reply(session);
+
+	return http_request_fill(&session->server->request, &session->head,
+	        connection_input(&session->connection), &peer, body, session->reply_channel,
+	        message);
+}
+
+// Makes and sends the message. Returns 0, or a status and *REASON.
+static int send_request(
+        struct http_session *session, const struct http_request_body *body, const char **reason)
+{
+	struct http_server *server = session->server;
+	int result = http_session_open_reply(session, "http.response");
 
 	if (!result) {
 		forebay_message_reset(server->message);
-		result = http_request_fill(&server->request, &session->head,
-		        connection_input(&session->connection), &peer, body, session->reply_channel,
-		        server->message);
+		result = http_session_fill(session, body, server->message);
 		*reason = server->request.reason;
 		if (result)
 			return result;
 		result = forebay_send(server->layer, "http.request", server->message, 0);
 	}
 	*reason = forebay_strerror(result);
-	return result ? send_status(result) : 0;
+	return result ? http_session_send_status(result) : 0;
 }
 
 bool http_session_dispatch(
@@ -314,12 +327,20 @@ static void begin_request(struct http_session *session)
 		session->referer = span_of(session, "referer", 7);
 		session->user_agent = span_of(session, "user-agent", 10);
 	}
-	// session->head.upgrade_websocket decides here between protocols; an upgrade that we don't
-	// support is ignored (RFC 9110, 7.8).
-	http_body_begin(session);
+	// An upgrade to anything else is ignored (RFC 9110, 7.8).
+	if (server->websocket && websocket_handshake_wanted(&server->request, &session->head))
+		websocket_upgrade_begin(session);
+	else
+		http_body_begin(session);
 }
 
-// Returns whether a head was complete.
+// Whether the connection wasn't upgraded: else the session is no more.
+static bool is_http(const struct connection *connection)
+{
+	return connection->protocol == &protocol;
+}
+
+// Returns whether a head was complete, and there may be more to do.
 static bool read_head(struct http_session *session)
 {
 	struct connection *connection = &session->connection;
@@ -342,7 +363,7 @@ static bool read_head(struct http_session *session)
 		return false;
 	}
 	begin_request(session);
-	return true;
+	return is_http(connection);
 }
 
 void http_session_advance(struct http_session *session)
@@ -363,10 +384,16 @@ void http_session_advance(struct http_session *session)
 	}
 }
 
-void http_session_reply(struct http_session *session, struct forebay_message *message)
+static void on_message(struct connection *connection, struct forebay_message *message)
 {
-	http_answer_message(session, message);
-	http_session_advance(session);
+	struct http_session *session = http_session_of(connection);
+
+	if (session->upgrade)
+		websocket_upgrade_reply(session, message);
+	else
+		http_answer_message(session, message);
+	if (is_http(connection))
+		http_session_advance(session);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -447,6 +474,14 @@ static void on_drained(struct connection *connection)
 	http_session_advance(session);
 }
 
+void http_session_detach(struct http_session *session)
+{
+	timer_fini(&session->timer);
+	*session->link = session->next;
+	if (session->next)
+		session->next->link = session->link;
+}
+
 static void on_closed(struct connection *connection)
 {
 	struct http_session *session = http_session_of(connection);
@@ -455,10 +490,7 @@ static void on_closed(struct connection *connection)
 	if (session->is_log_due && session->step != HTTP_SESSION_FLUSH)
 		session->server->stats.responses[0]++;
 	http_session_log(session);
-	timer_fini(&session->timer);
-	*session->link = session->next;
-	if (session->next)
-		session->next->link = session->link;
+	http_session_detach(session);
 	session->step = HTTP_SESSION_OVER;
 }
 
@@ -466,6 +498,7 @@ static const struct connection_protocol protocol = {
         .on_data = on_data,
         .on_eof = on_eof,
         .on_drained = on_drained,
+        .on_message = on_message,
         .on_closed = on_closed,
 };
 

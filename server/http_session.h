@@ -27,6 +27,8 @@
 #include "server/http_transfer.h"
 #include "server/timer.h"
 
+struct websocket_upgrade;
+
 enum http_session_step {
 	HTTP_SESSION_HEAD,   // idle, or a head is arriving
 	HTTP_SESSION_BODY,   // the body is arriving; the request has been sent if it is streamed
@@ -79,7 +81,8 @@ struct http_session {
 	struct http_strict_head head;
 	http_parser parser;
 	struct http_session_body body;
-	struct http_transfer *transfer; // of a streamed body
+	struct http_transfer *transfer;    // of a streamed body
+	struct websocket_upgrade *upgrade; // waits for the verdict on a WebSocket
 	struct http_response_request request;
 	struct http_response response;
 	uint64_t number, requests; // of this connection in its worker; of requests so far
@@ -94,14 +97,11 @@ struct http_session {
 int http_session_open(struct http_server *server, int fd, const struct sockaddr *address,
         const struct http_session_local *local);
 
-// A message has arrived on the reply channel of SESSION, which takes it over.
-void http_session_reply(struct http_session *session, struct forebay_message *message);
-
 // Ends the connection if it is idle, unless a request is found to have arrived at this very moment.
 void http_session_expire(struct http_session *session);
 
 // ---------------------------------------------------------------------------------------------
-// Between http_session.c, http_body.c and http_answer.c
+// Between http_session.c, http_body.c, http_answer.c and websocket_upgrade.c
 // ---------------------------------------------------------------------------------------------
 
 static inline struct http_session *http_session_of(struct connection *connection)
@@ -116,6 +116,19 @@ void http_session_advance(struct http_session *session);
 // Returns whether it was sent; else the client has been answered.
 bool http_session_dispatch(
         struct http_session *session, const struct http_request_body *body, bool fresh);
+
+// Opens the reply channel, whose prefix is PREFIX. Returns as forebay_reply_open().
+int http_session_open_reply(struct http_session *session, const char *prefix);
+
+// Fills MESSAGE with the request. Returns as http_request_fill().
+int http_session_fill(struct http_session *session, const struct http_request_body *body,
+        struct forebay_message *message);
+
+// What a client is told when sending its request had RESULT.
+int http_session_send_status(int result);
+
+// The connection becomes another protocol's: from now on the server doesn't know the session.
+void http_session_detach(struct http_session *session);
 
 // The request has been sent in full: drops its octets and waits for the response.
 void http_session_await_response(struct http_session *session);

@@ -147,13 +147,21 @@ __attribute__((format(printf, 3, 4))) static int refuse(
 	return result;
 }
 
-// A worker needs a descriptor for every connection.
+// A worker needs a descriptor for every connection, and two for a WebSocket. As root, more than the hard limit may
+// be had.
 static void raise_file_limit(struct master *master)
 {
+	rlim_t needed = 2 * (rlim_t)master->options.max_connections + 1024;
 	struct rlimit raised;
 
 	getrlimit(RLIMIT_NOFILE, &master->files);
 	raised = master->files;
+	if (raised.rlim_max < needed) {
+		raised.rlim_cur = raised.rlim_max = needed;
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return;
+		raised = master->files;
+	}
 	raised.rlim_cur = raised.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &raised) < 0)
 		log_warning("cannot raise the limit of open files: %s", strerror(errno));

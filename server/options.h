@@ -25,6 +25,7 @@ struct options_list {
 #define OPTIONS_C_ENUM       int                 // which of the words of RANGE, from 0
 #define OPTIONS_C_ADDRESSES  struct options_list // each accepted by listener_parse()
 #define OPTIONS_C_CAPACITIES struct options_list // each "PATTERN=N"
+#define OPTIONS_C_ORIGINS    struct options_list // each "SCHEME://HOST[:PORT]" or "same"
 #define OPTIONS_C_CONFIG     struct options_list // files, absolute
 
 struct options {

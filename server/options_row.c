@@ -183,6 +183,21 @@ static bool is_capacity(const char *text)
 	       number <= CAPACITY_MAX;
 }
 
+// SCHEME://HOST[:PORT], as browsers write it: lower case, without a path.
+static bool is_origin(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	if (strcmp(text, "same") == 0)
+		return true;
+	if (!host || host == text || !host[3])
+		return false;
+	for (const char *c = text; *c; c++)
+		if (*c <= ' ' || *c > '~' || isupper((unsigned char)*c))
+			return false;
+	return !strpbrk(host + 3, "/?#@");
+}
+
 void options_row_describe(const struct options_row *row, char text[OPTIONS_REASON_SIZE])
 {
 	static const char *const kinds[] = {
@@ -197,6 +212,7 @@ void options_row_describe(const struct options_row *row, char text[OPTIONS_REASO
 	        [OPTIONS_ENUM] = "one of ",
 	        [OPTIONS_ADDRESSES] = "HOST:PORT, [IPV6]:PORT, https://HOST:PORT or unix:/PATH",
 	        [OPTIONS_CAPACITIES] = "PATTERN=N with a number N, 1..1000000",
+	        [OPTIONS_ORIGINS] = "SCHEME://HOST[:PORT] in lower case, or same",
 	        [OPTIONS_CONFIG] = "a file name",
 	};
 	_Static_assert(CAPACITY_MAX == 1000000, "said in the text above");
@@ -221,7 +237,8 @@ static const void *place_const(const struct options_row *row, const struct optio
 bool options_row_is_list(const struct options_row *row)
 {
 	return row->type == OPTIONS_ADDRESSES || row->type == OPTIONS_CAPACITIES ||
-	       row->type == OPTIONS_CONFIG || row->type == OPTIONS_PATHS;
+	       row->type == OPTIONS_ORIGINS || row->type == OPTIONS_CONFIG ||
+	       row->type == OPTIONS_PATHS;
 }
 
 static bool is_string(const struct options_row *row)
@@ -346,6 +363,8 @@ int options_row_set(const struct options_row *row, struct options *options, cons
 		return is_clean(text) ? set_path(row, options, text) : refuse(row, reason);
 	case OPTIONS_CAPACITIES:
 		return is_capacity(text) ? append(place(row, options), text) : refuse(row, reason);
+	case OPTIONS_ORIGINS:
+		return is_origin(text) ? append(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_ADDRESSES:
 		if (listener_parse(text, &address, &why))
 			return append(place(row, options), text);

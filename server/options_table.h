@@ -51,7 +51,8 @@ OPTION(STRING, layer_group, NULL, NULL, "GROUP", RESTART,
         "user group whose processes may attach to the layer too")
 OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N", RESTART,
         "messages that a channel whose name matches holds; the first match wins, built in last are "
-        "http.request=1000, http.response!*=16, http.request.body?*=16, *=100")
+        "http.request=1000, http.response!*=16, http.request.body?*=16, websocket.send!*=32, "
+        "websocket.*=1000, *=100")
 OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,
         "age at which a message that nobody has received is dropped")
 
@@ -123,3 +124,31 @@ OPTION(INTEGER, max_form_fields, "1000", "1..1000000", "N", RELOAD,
 OPTION(INTEGER, max_parts, "200", "1..100000", "N", RELOAD, "parts of a multipart form, or 413")
 OPTION(INTEGER, retry_after, "1", "0..86400", "SECONDS", RELOAD,
         "Retry-After of the 503 that is answered when http.request is full")
+
+OPTION_GROUP("WebSocket")
+OPTION(ENUM, websocket_accept, "now", "now|wait", "WHEN", RELOAD,
+        "now, or wait until the consumer of websocket.connect says accept: true")
+OPTION(ORIGINS, websocket_origin, NULL, NULL, "ORIGIN", RELOAD,
+        "accept only pages of this origin, such as https://example.com, or `same` for that of the "
+        "request's Host; others get 403; by default any is accepted")
+OPTION(BOOLEAN, websocket_deflate, "no", NULL, NULL, RELOAD,
+        "compress messages if the client can (permessage-deflate, without context takeover)")
+OPTION(SIZE, websocket_max_message, "1M", "125..1M", "SIZE", RELOAD,
+        "of a client's message, compressed and not, or 1009; as sent in websocket.receive it may have 1 MB at most")
+OPTION(DURATION, websocket_full_timeout, "10s", "0..24h", "TIME", RELOAD,
+        "for websocket.receive to have room for a message; the client isn't read meanwhile, and "
+        "then closed with 1013")
+OPTION(DURATION, websocket_ping_interval, "30s", "0..24h", "TIME", RELOAD,
+        "without an octet from the client, before it is sent a ping; 0: never")
+OPTION(DURATION, websocket_pong_timeout, "30s", "10ms..24h", "TIME", RELOAD,
+        "for it to show life then, before the connection is cut")
+OPTION(DURATION, websocket_idle_timeout, "0", "0..24h", "TIME", RELOAD,
+        "without a message either way, before the connection is closed with 1000; 0: no limit")
+OPTION(DURATION, websocket_lifetime, "0", "0..8760h", "TIME", RELOAD,
+        "of a connection, before it is closed with 1001; 0: no limit")
+OPTION(DURATION, websocket_close_timeout, "5s", "10ms..1h", "TIME", RELOAD,
+        "for the client to answer a close")
+OPTION(DURATION, websocket_slow_timeout, "0", "0..24h", "TIME", RELOAD,
+        "for a client to take all that waits for it; 0: only write-timeout counts")
+OPTION(ENUM, websocket_slow, "1013", "1013|1008|drop", "HOW", RELOAD,
+        "a client that is slower is closed: with this code, or without a word")

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -24,6 +25,8 @@
 #include "server/http_session.h"
 #include "server/log.h"
 #include "server/timer.h"
+#include "server/websocket_server.h"
+#include "server/websocket_session.h"
 
 #define RECEIVE_BUDGET 64 // messages in one turn, so that sockets get theirs
 #define ACCEPT_BUDGET  8  // connections in one turn, so that other workers get theirs
@@ -51,6 +54,7 @@ struct worker {
 	struct timer deadline; // of a graceful stop
 	struct connection_pool pool;
 	struct http_server http;
+	struct websocket_server websocket;
 	struct acceptor *acceptors;
 	size_t acceptor_count;
 	unsigned ticks;
@@ -205,6 +209,7 @@ static void drain(struct worker *worker)
 	accept_waiting(worker);
 	stop_listening(worker);
 	http_server_drain(&worker->http);
+	websocket_server_drain(&worker->websocket);
 	timer_arm(&worker->wheel, &worker->deadline, worker->setup->options->shutdown_timeout);
 }
 
@@ -241,6 +246,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 	timer_wheel_advance(&worker->wheel, now_ms());
 	if (++worker->ticks % SECOND)
 		return;
+	lws_loop_tick(&worker->websocket.loop);
 	log_tick(false);
 	access_log_flush();
 }
@@ -257,21 +263,12 @@ static void on_layer(evutil_socket_t fd, short what, void *argument)
 	(void)argument;
 }
 
-// A response answers one request: there is nothing that could be said to several.
-static void drop_group_message(struct forebay_message *message)
-{
-	log_limited(LOG_LEVEL_WARNING,
-	        "dropped a message to the group %s: an http.response! channel can't be a member",
-	        forebay_message_group(message));
-	forebay_message_free(message);
-}
-
 // Receives up to the budget. Returns whether the layer has nothing more for now, and will wake us.
 static bool receive(struct worker *worker)
 {
 	for (int i = 0; i < RECEIVE_BUDGET; i++) {
 		struct forebay_message *message;
-		struct http_session *session;
+		struct connection *connection;
 		int result = forebay_receive(worker->layer, 0, &message);
 
 		if (result == FOREBAY_TIMEOUT)
@@ -281,11 +278,11 @@ static bool receive(struct worker *worker)
 			        LOG_LEVEL_ERROR, "cannot receive: %s", forebay_strerror(result));
 			return true;
 		}
-		session = forebay_message_owner(message);
+		connection = forebay_message_owner(message);
 		if (forebay_message_group(message))
-			drop_group_message(message);
-		else if (session)
-			http_session_reply(session, message);
+			websocket_server_broadcast(&worker->websocket, message);
+		else if (connection)
+			connection->protocol->on_message(connection, message);
 		else
 			forebay_message_free(message);
 	}
@@ -302,6 +299,8 @@ static void run(struct worker *worker)
 	while (!is_done(worker)) {
 		bool idle = receive(worker) && !worker->pool.pending;
 
+		// Each socket is written to once for all that consumers have sent in this turn.
+		connection_pool_flush(&worker->pool);
 		if (is_done(worker))
 			return;
 		// Consumers are woken once for all the requests of this turn.
@@ -309,6 +308,7 @@ static void run(struct worker *worker)
 		event_base_loop(worker->base, EVLOOP_ONCE | (idle ? 0 : EVLOOP_NONBLOCK));
 		connection_pool_resume(&worker->pool);
 		http_server_retry(&worker->http);
+		websocket_server_retry(&worker->websocket);
 		forebay_uncork(worker->layer);
 		connection_pool_sweep(&worker->pool);
 		set_accepting(
@@ -332,6 +332,20 @@ static int open_layer(struct worker *worker)
 	if (result)
 		log_error("cannot attach to the layer: %s", forebay_error());
 	return result;
+}
+
+// A connection needs a descriptor, and if it is a WebSocket two; the rest is for all else. The limit isn't
+// left higher than that, since libwebsockets takes memory for each descriptor that there could be.
+static void limit_files(int max_connections)
+{
+	rlim_t needed = 2 * (rlim_t)max_connections + 1024;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = needed < files.rlim_max ? needed : files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_warning("cannot set the limit of open files: %s", strerror(errno));
 }
 
 static int add_event(struct event *event, const struct timeval *period)
@@ -366,6 +380,7 @@ static int start(struct worker *worker)
 
 	if (result)
 		return result;
+	limit_files(options->max_connections);
 	worker->base = event_base_new();
 	if (!worker->base)
 		return -ENOMEM;
@@ -380,6 +395,10 @@ static int start(struct worker *worker)
 		return result;
 	result = http_server_init(
 	        &worker->http, options, worker->layer, &worker->wheel, &worker->pool);
+	if (!result)
+		result = websocket_server_init(
+		        &worker->websocket, options, worker->layer, &worker->wheel);
+	worker->http.websocket = &worker->websocket;
 	return result ? result : add_events(worker);
 }
 
@@ -394,16 +413,20 @@ static void stop(struct worker *worker)
 	// What is still connected at a stop that isn't graceful, or took too long.
 	while (worker->http.sessions)
 		connection_close(&worker->http.sessions->connection);
+	while (worker->websocket.sessions)
+		connection_close(&worker->websocket.sessions->connection);
 	if (worker->pool.base)
 		connection_pool_fini(&worker->pool);
 	for (size_t i = 0; i < worker->acceptor_count; i++)
 		free_event(worker->acceptors[i].event);
 	free(worker->acceptors);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < SIGNALS; i++)
 		free_event(worker->signal_events[i]);
 	free_event(worker->tick_event);
 	free_event(worker->layer_event);
 	http_server_fini(&worker->http);
+	if (worker->websocket.options)
+		websocket_server_fini(&worker->websocket);
 	if (worker->spare_fd >= 0)
 		close(worker->spare_fd);
 	if (worker->base)

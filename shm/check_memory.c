@@ -3,6 +3,7 @@
 #include "shm/check_region.h"
 #include "shm/endpoint.h"
 #include "shm/reaper.h"
+#include "shm/will.h"
 
 // ---------------------------------------------------------------------------------------------
 // Zones of blocks
@@ -188,7 +189,9 @@ static bool look_at_endpoint_zone(
 {
 	uint64_t owner = load_acquire(&examination->segment->endpoint_zones[zone]);
 
-	return owner != 0 && holder_of(examination, owner) == HOLDER_GONE &&
+	// One of wills that wait for room is nobody's, and in order.
+	return owner != 0 && owner != SHM_ORPHANED &&
+	       holder_of(examination, owner) == HOLDER_GONE &&
 	       suspect(found, SHM_FINDING_ORPHAN_ENDPOINTS, owner, "zone %u of endpoints", zone);
 }
 

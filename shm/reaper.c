@@ -6,6 +6,7 @@
 #include "shm/compact.h"
 #include "shm/endpoint.h"
 #include "shm/prefix.h"
+#include "shm/will.h"
 
 static bool is_users(uint64_t uid, uint32_t slot)
 {
@@ -125,14 +126,45 @@ bool shm_reaper_release_endpoint_zone(struct shm_table *table, uint32_t zone, ui
 
 		(void)shm_endpoint_close(segment, index, SHM_ENDPOINT_GENERATION(state));
 	}
-	store_release(word, 0);
+	shm_will_release(segment, zone);
 	return true;
+}
+
+// Whether the block that a will names, claimed by a user of SLOT, was never published; see will.h.
+static bool is_unpublished(struct shm_table *table, uint32_t handle, uint32_t slot)
+{
+	struct shm_block_mem *block = shm_pool_block(table->pool, handle);
+	uint64_t own = block ? load_acquire(&block->own) : SHM_FREE;
+
+	if (SHM_OWN_STATE(own) == SHM_HELD)
+		return is_users(own & ~SHM_OWN_HELD(0), slot);
+	return SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle);
+}
+
+// Settles what users of SLOT had claimed, in whatever zone: one that died as the reaper of another had that
+// one's zones. A CAS fails only if somebody scribbles there: nobody else settles claims of that slot.
+static void settle_wills(struct shm_table *table, uint32_t slot)
+{
+	struct shm_segment *segment = table->segment;
+
+	for (uint32_t index = 0; index < segment->geometry.endpoints; index++) {
+		uint64_t will = load_acquire(&segment->wills[index]);
+		bool published;
+
+		if (!(will & 2) || SHM_WILL_SLOT(will) != slot)
+			continue;
+		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);
+		(void)cas_acq_rel(&segment->wills[index], &will,
+		        (SHM_WILL_STATE(will) == SHM_WILL_SETTING) == published ? SHM_WILL_SET
+		                                                                : SHM_WILL_NONE);
+	}
 }
 
 static void release_endpoints(struct shm_table *table, uint32_t slot)
 {
 	struct shm_segment *segment = table->segment;
 
+	settle_wills(table, slot);
 	for (uint32_t zone = 0; zone < segment->geometry.endpoints / SHM_ENDPOINT_ZONE; zone++) {
 		uint64_t owner = load_acquire(&segment->endpoint_zones[zone]);
 
@@ -155,7 +187,8 @@ static void release_channels(struct shm_table *table, uint32_t slot, struct shm_
 
 void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
 {
-	// Endpoints first: senders learn at once that nobody is there.
+	// Endpoints first: senders learn at once that nobody is there, and wills are judged by blocks
+	// that are freed below.
 	release_endpoints(table, slot);
 	shm_compact_release(table, slot);
 	shm_prefix_recover(table->segment, slot);

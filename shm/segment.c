@@ -18,7 +18,7 @@
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 #define PAGE           4096
 #define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 
@@ -133,6 +133,7 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 	REGION(slots, slots);
 	REGION(endpoint_zones, geometry->endpoints / SHM_ENDPOINT_ZONE);
 	REGION(endpoint, geometry->endpoints);
+	REGION(wills, geometry->endpoints);
 	REGION(prefixes, SHM_PREFIXES);
 	REGION(cell_owns, geometry->cells);
 	REGION(cells, geometry->cells);

@@ -5,8 +5,8 @@
 //   | header | processes | zones | buckets | channels,  | slots | endpoint  | endpoints |
 //   | 4 KiB  | 256       | words | words   | groups     | words | zones     |           |
 //   +--------+-----------+-------+---------+------------+-------+-----------+-----------+
-//   | prefixes | cells' own words | cells of groups' members | blocks of 3 sizes        |
-//   +----------+------------------+--------------------------+--------------------------+
+//   | wills | prefixes | cells' own words | cells of groups' members | blocks of 3 sizes |
+//   +-------+----------+------------------+--------------------------+-------------------+
 //
 // The header's counts decide every offset. An attaching process copies the counts, computes the
 // offsets for itself and compares the total with the file's size; after that nothing in the header
@@ -97,6 +97,7 @@ struct shm_segment {
 	shm_atomic64 *slots;
 	shm_atomic64 *endpoint_zones;
 	struct shm_endpoint_mem *endpoint;
+	shm_atomic64 *wills; // of each endpoint
 	struct shm_prefix_mem *prefixes;
 	shm_atomic64 *cell_owns;
 	struct shm_cell_mem *cells;

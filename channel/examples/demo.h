@@ -3,6 +3,7 @@
 //
 //   forebay-demo.c   start-up, the loop, and which path does what: start reading here
 //   demo_reply.c     an answer in one message, which is what most consumers need
+//   demo_socket.c    WebSockets
 //   demo_stream.c    answers in many messages, as fast as each client reads
 //   demo_upload.c    request bodies, however large
 //   demo_page.html   the page at /
@@ -38,6 +39,14 @@ void demo_reply(struct demo *demo, const char *reply_channel, int status, const 
 void demo_reply_text(struct demo *demo, const char *reply_channel, int status, const char *text);
 // Sends demo->reply. An error is shown on stderr, unless it only means that the client has left.
 void demo_send_reply(struct demo *demo, const char *reply_channel);
+
+// --- demo_socket.c ---
+
+// A WebSocket was opened; a client's message has arrived on it.
+void demo_socket_connect(
+        struct demo *demo, struct forebay_message *message, const char *reply_channel);
+void demo_socket_receive(
+        struct demo *demo, struct forebay_message *message, const char *reply_channel);
 
 // --- demo_stream.c ---
 

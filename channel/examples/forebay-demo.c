@@ -6,6 +6,7 @@
 //   /stream?bytes=N&chunk=M    N octets in messages of M octets; &delay=T sends one every T ms
 //   /upload                    size and SHA-256 of the body
 //   /status/NNN                an answer with that status
+//   /ws/echo                   a WebSocket that echoes messages
 //   /                          a page to try them on
 //
 // Run it as `forebay serve --app forebay-demo`, or by itself with FOREBAY_LAYER set. It is one
@@ -188,10 +189,27 @@ static void on_signal(int number)
 	stopping = 1;
 }
 
+// A message of a WebSocket. Returns whether it is one.
+static bool handle_socket(struct demo *demo, struct forebay_message *message)
+{
+	const char *channel = forebay_message_channel(message);
+	const char *reply_channel = forebay_message_reply_channel(message);
+
+	if (strncmp(channel, "websocket.", strlen("websocket.")) != 0)
+		return false;
+	if (reply_channel && strcmp(channel, "websocket.receive") == 0)
+		demo_socket_receive(demo, message, reply_channel);
+	else if (reply_channel && strcmp(channel, "websocket.connect") == 0)
+		demo_socket_connect(demo, message, reply_channel);
+	return true;
+}
+
 static void handle(struct demo *demo, struct forebay_message *message)
 {
 	const char *channel = forebay_message_channel(message);
 
+	if (handle_socket(demo, message))
+		return;
 	if (strcmp(channel, "http.request") == 0) {
 		answer_request(demo, message);
 	} else if (strcmp(channel, "http.disconnect") == 0) {
@@ -248,6 +266,9 @@ static int turn(struct demo *demo)
 	return 0;
 }
 
+static const char *const channels[] = {"http.request", "http.disconnect", "websocket.connect",
+        "websocket.receive", "websocket.disconnect"};
+
 // Until told to stop; then finishes what has begun. Returns 0 or a negative errno.
 static int run(struct demo *demo)
 {
@@ -256,7 +277,9 @@ static int run(struct demo *demo)
 
 	while (result == 0 && (listening || demo->streams || demo->uploads)) {
 		if (stopping && listening) {
-			forebay_ignore(demo->layer, "http.request");
+			for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+				if (strcmp(channels[i], "http.disconnect") != 0)
+					forebay_ignore(demo->layer, channels[i]);
 			listening = false;
 		} else
 			result = turn(demo);
@@ -286,9 +309,8 @@ static int start(struct demo *demo)
 	demo->reply = forebay_message_new(demo->layer);
 	if (!demo->reply)
 		return -ENOMEM;
-	result = forebay_listen(demo->layer, "http.request");
-	if (result == 0)
-		result = forebay_listen(demo->layer, "http.disconnect");
+	for (size_t i = 0; result == 0 && i < sizeof channels / sizeof *channels; i++)
+		result = forebay_listen(demo->layer, channels[i]);
 	return result;
 }
 

@@ -43,11 +43,11 @@ static void deliver(void)
 	struct forebay_message *message, *answer;
 
 	while (forebay_receive(fuzz_layer(), 0, &message) == 0) {
-		struct http_session *session = forebay_message_owner(message);
+		struct connection *connection = forebay_message_owner(message);
 		const char *reply = forebay_message_reply_channel(message);
 
-		if (session) {
-			http_session_reply(session, message);
+		if (connection) {
+			connection->protocol->on_message(connection, message);
 			continue;
 		}
 		if (reply && strcmp(forebay_message_channel(message), "http.request") == 0) {

@@ -55,6 +55,7 @@ static void lay_out(struct shm_segment *segment)
 	        reserve(&offset, scenario->endpoint_zones * sizeof *segment->endpoint_zones);
 	segment->endpoint =
 	        reserve(&offset, segment->geometry.endpoints * sizeof *segment->endpoint);
+	segment->wills = reserve(&offset, segment->geometry.endpoints * sizeof *segment->wills);
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		segment->blocks[class] = reserve(
 		        &offset, (size_t)segment->geometry.blocks[class] * shm_class_size(class));

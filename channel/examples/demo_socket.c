@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// demo_socket.c - WebSockets: an echo.
+#include "channel/examples/demo.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SEND_PATIENCE 1000 // ms
+
+// A client that doesn't read what it asked for is let go, so that it holds up nobody.
+static void send_to_socket(struct demo *demo, const char *reply_channel)
+{
+	int result = forebay_send(demo->layer, reply_channel, demo->reply, SEND_PATIENCE);
+
+	if (result != 0 && result != FOREBAY_GONE)
+		fprintf(stderr, "forebay-demo: can't send: %s\n", forebay_strerror(result));
+}
+
+void demo_socket_connect(
+        struct demo *demo, struct forebay_message *message, const char *reply_channel)
+{
+	const char *path = forebay_get_string(message, "path", NULL);
+	bool known = path && strcmp(path, "/ws/echo") == 0;
+
+	// `accept` matters only under --websocket-accept wait; else it is open already, and has to be closed.
+	forebay_message_reset(demo->reply);
+	forebay_put_boolean(demo->reply, "accept", known);
+	if (!known) {
+		forebay_put_boolean(demo->reply, "close", true);
+		forebay_put_integer(demo->reply, "code", 4404);
+		forebay_put_text(demo->reply, "reason", "no such path");
+	}
+	send_to_socket(demo, reply_channel);
+}
+
+void demo_socket_receive(
+        struct demo *demo, struct forebay_message *message, const char *reply_channel)
+{
+	size_t length;
+	unsigned kind;
+	const void *content = forebay_message_content(message, &length, &kind);
+
+	if (!content)
+		return;
+	forebay_message_reset(demo->reply);
+	forebay_set_content(demo->reply, content, length, kind);
+	send_to_socket(demo, reply_channel);
+}

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT
+// websocket_session.c - the state machine of one WebSocket; see websocket_session.h.
+#include "server/websocket_session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "channel/name.h"
+#include "server/log.h"
+#include "server/websocket_farewell.h"
+#include "server/websocket_input.h"
+
+#define COMPRESS_MIN 64 // octets of a message that are worth it
+
+static struct websocket_session *session_of(struct connection *connection)
+{
+	return (struct websocket_session *)connection; // its first member
+}
+
+// ---------------------------------------------------------------------------------------------
+// Time
+// ---------------------------------------------------------------------------------------------
+
+// Milliseconds until LIMIT after SINCE; less than 1 if that has passed.
+static int64_t left(const struct websocket_session *session, uint32_t since, int64_t limit)
+{
+	return limit - (int64_t)(uint32_t)(websocket_session_now(session) - since) * TIMER_TICK;
+}
+
+static void least(int64_t *delay, int64_t other)
+{
+	if (other < *delay)
+		*delay = other;
+}
+
+void websocket_session_arm(struct websocket_session *session)
+{
+	const struct options *options = session->server->options;
+	int64_t delay = INT64_MAX;
+
+	if (session->step == WEBSOCKET_SESSION_CLOSING) {
+		delay = left(session, session->closing, options->websocket_close_timeout);
+	} else {
+		if (session->blocked_since)
+			least(&delay, left(session, session->blocked_since,
+			                      options->websocket_full_timeout));
+		else if (session->pinged)
+			least(&delay,
+			        left(session, session->pinged, options->websocket_pong_timeout));
+		else if (options->websocket_ping_interval)
+			least(&delay,
+			        left(session, session->heard, options->websocket_ping_interval));
+		if (session->backlog_since && options->websocket_slow_timeout)
+			least(&delay, left(session, session->backlog_since,
+			                      options->websocket_slow_timeout));
+		if (options->websocket_idle_timeout)
+			least(&delay,
+			        left(session, session->active, options->websocket_idle_timeout));
+		if (options->websocket_lifetime)
+			least(&delay, left(session, session->opened, options->websocket_lifetime));
+	}
+	if (delay < INT64_MAX)
+		timer_arm(session->server->wheel, &session->timer, delay);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Closing
+// ---------------------------------------------------------------------------------------------
+
+void websocket_session_leave(
+        struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length)
+{
+	struct websocket_close close = {.code = code, .reason_length = (uint8_t)reason_length};
+
+	if (session->said_farewell)
+		return;
+	session->said_farewell = true;
+	if (session->blocked_since) {
+		session->server->stats.dropped++;
+		log_limited(LOG_LEVEL_WARNING, "a message on %s was dropped: no room",
+		        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE);
+	}
+	websocket_input_drop(session);
+	if (reason_length)
+		memcpy(close.reason, reason, reason_length);
+	websocket_farewell_send(session->server, session->reply_channel, session->receive_channel,
+	        session->order++, &close);
+}
+
+static void write_frame(
+        struct websocket_session *session, uint8_t first, const void *payload, size_t length)
+{
+	char frame[WEBSOCKET_HEADER_MAX + WEBSOCKET_GATE_CONTROL_MAX];
+	size_t header = websocket_message_header(frame, first, length);
+	struct iovec part = {frame, header + length};
+
+	if (length)
+		memcpy(frame + header, payload, length);
+	connection_write(&session->connection, &part, 1, NULL);
+}
+
+void websocket_session_write_close(
+        struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length)
+{
+	char payload[WEBSOCKET_GATE_CONTROL_MAX] = {(char)(code >> 8), (char)code};
+
+	if (reason_length)
+		memcpy(payload + 2, reason, reason_length);
+	write_frame(session, 0x88, payload, code == WEBSOCKET_NO_CODE ? 0 : 2 + reason_length);
+}
+
+void websocket_session_end(struct websocket_session *session)
+{
+	session->step = WEBSOCKET_SESSION_OVER;
+	lws_loop_close(&session->server->loop, &session->seam);
+	timer_stop(&session->timer);
+	connection_finish(&session->connection, true);
+}
+
+void websocket_session_fail(struct websocket_session *session, uint16_t code, const char *why)
+{
+	session->server->stats.failed++;
+	log_limited(LOG_LEVEL_INFO, "WebSocket closed with %u to %s: %s", code,
+	        *session->remote_address ? session->remote_address : "unix:", why);
+	websocket_session_leave(session, code, why, strlen(why));
+	if (session->step == WEBSOCKET_SESSION_OPEN)
+		websocket_session_write_close(session, code, "", 0);
+	websocket_session_end(session);
+}
+
+static void start_closing(
+        struct websocket_session *session, uint16_t code, const char *reason, size_t reason_length)
+{
+	if (session->step != WEBSOCKET_SESSION_OPEN || session->connection.closed)
+		return;
+	websocket_session_leave(session, code, reason, reason_length);
+	session->step = WEBSOCKET_SESSION_CLOSING;
+	session->closing = websocket_session_now(session);
+	websocket_session_write_close(session, code, reason, reason_length);
+	if (session->connection.closed)
+		return;
+	connection_want_read(&session->connection, true);
+	websocket_session_arm(session);
+}
+
+void websocket_session_close(struct websocket_session *session, uint16_t code, const char *reason)
+{
+	start_closing(session, code, reason, strlen(reason));
+}
+
+// ---------------------------------------------------------------------------------------------
+// From the consumer
+// ---------------------------------------------------------------------------------------------
+
+static const char *move_channel(struct websocket_session *session, const struct forebay_value *name)
+{
+	uint64_t id;
+	enum channel_kind kind = channel_name_kind(name->string, &id);
+	char *copy;
+
+	if (kind != CHANNEL_PLAIN && kind != CHANNEL_STREAM)
+		return "receive_channel is not a channel";
+	copy = strdup(name->string);
+	if (!copy)
+		return "out of memory";
+	free(session->receive_channel);
+	session->receive_channel = copy;
+	return NULL;
+}
+
+// Writes the message compressed, if that makes it smaller. Returns whether it did.
+static bool write_compressed(struct websocket_session *session,
+        const struct websocket_message *message, struct forebay_message *shared)
+{
+	char header[WEBSOCKET_HEADER_MAX], *out;
+	struct iovec part;
+	size_t length, size;
+
+	if (!session->deflate || message->length < COMPRESS_MIN)
+		return false;
+	length = websocket_deflate_compress(&session->server->deflate, session->deflate,
+	        message->parts + 1, message->count - 1, message->length, sizeof(header), &out);
+	if (length == 0)
+		return false;
+	size = websocket_message_header(header, (uint8_t)message->header[0] | 0x40, length);
+	part = (struct iovec){out + sizeof(header) - size, size + length};
+	memcpy(part.iov_base, header, size);
+	// What waits to be written isn't in the message, but its credit comes back only with it.
+	connection_write_later(&session->connection, &part, 1, shared);
+	return true;
+}
+
+void websocket_session_write(struct websocket_session *session, struct websocket_message *message,
+        struct forebay_message *shared)
+{
+	if (session->step != WEBSOCKET_SESSION_OPEN || session->connection.closed) {
+		forebay_message_free(shared);
+		return;
+	}
+	if (message->has_content) {
+		if (!write_compressed(session, message, shared))
+			connection_write_later(
+			        &session->connection, message->parts, message->count, shared);
+		session->active = websocket_session_now(session);
+		session->server->stats.sent++;
+	}
+	if (message->close)
+		start_closing(session, message->with.code, message->with.reason,
+		        message->with.reason_length);
+	if (!message->has_content)
+		forebay_message_free(shared);
+}
+
+static void on_backlog(struct connection *connection)
+{
+	struct websocket_session *session = session_of(connection);
+
+	if (session->backlog_since || session->step == WEBSOCKET_SESSION_OVER)
+		return;
+	session->backlog_since = websocket_session_now(session);
+	websocket_session_arm(session);
+}
+
+bool websocket_session_broadcast(
+        struct websocket_session *session, struct websocket_message *message)
+{
+	struct connection *connection = &session->connection;
+	size_t length = message->length + message->parts[0].iov_len;
+
+	if (session->step != WEBSOCKET_SESSION_OPEN || connection->closed)
+		return false;
+	if (message->has_content) {
+		if (connection->output && session->copied + length > WEBSOCKET_SESSION_COPIED)
+			return false;
+		connection_write_copy(connection, message->parts, message->count);
+		if (connection_backlogged(connection)) {
+			session->copied += (uint32_t)length;
+			on_backlog(connection);
+		}
+		session->active = websocket_session_now(session);
+		session->server->stats.sent++;
+	}
+	if (message->close)
+		start_closing(session, message->with.code, message->with.reason,
+		        message->with.reason_length);
+	return true;
+}
+
+static void on_message(struct connection *connection, struct forebay_message *shared)
+{
+	struct websocket_session *session = session_of(connection);
+	struct websocket_message message;
+	const char *wrong = websocket_message_read(shared, &message);
+
+	if (!wrong && message.receive_channel)
+		wrong = move_channel(session, message.receive_channel);
+	if (!wrong) {
+		websocket_session_write(session, &message, shared);
+		return;
+	}
+	log_limited(
+	        LOG_LEVEL_WARNING, "malformed message on %s: %s", session->reply_channel, wrong);
+	session->server->stats.malformed++;
+	forebay_message_free(shared);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The connection
+// ---------------------------------------------------------------------------------------------
+
+static void on_data(struct connection *connection)
+{
+	struct websocket_session *session = session_of(connection);
+
+	session->heard = websocket_session_now(session);
+	session->pinged = 0;
+	websocket_input_read(session);
+}
+
+static void on_eof(struct connection *connection)
+{
+	websocket_input_read(session_of(connection));
+}
+
+static void on_drained(struct connection *connection)
+{
+	struct websocket_session *session = session_of(connection);
+
+	session->replies = session->copied = 0;
+	session->throttled = false;
+	session->backlog_since = 0;
+	websocket_input_read(session);
+}
+
+static void on_closed(struct connection *connection)
+{
+	struct websocket_session *session = session_of(connection);
+
+	websocket_session_leave(session,
+	        session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "", 0);
+	session->step = WEBSOCKET_SESSION_OVER;
+	session->seam.muted = true;
+	if (!session->inside)
+		lws_loop_close(&session->server->loop, &session->seam);
+	timer_fini(&session->timer);
+	free(session->receive_channel);
+	session->receive_channel = NULL;
+	session->server->stats.closed++;
+	*session->link = session->next;
+	if (session->next)
+		session->next->link = session->link;
+}
+
+static const struct connection_protocol protocol = {
+        .on_data = on_data,
+        .on_eof = on_eof,
+        .on_drained = on_drained,
+        .on_backlog = on_backlog,
+        .on_message = on_message,
+        .on_closed = on_closed,
+};
+
+bool websocket_session_is(const struct connection *connection)
+{
+	return connection->protocol == &protocol;
+}
+
+static void give_up_slow(struct websocket_session *session)
+{
+	static const uint16_t codes[] = {WEBSOCKET_TRY_LATER, WEBSOCKET_POLICY};
+	int how = session->server->options->websocket_slow;
+
+	websocket_session_leave(session, how < 2 ? codes[how] : WEBSOCKET_ABNORMAL, "too slow", 8);
+	session->server->stats.failed++;
+	if (how < 2)
+		websocket_session_write_close(session, codes[how], "too slow", 8);
+	if (how < 2)
+		websocket_session_end(session);
+	else
+		connection_close(&session->connection);
+}
+
+static bool is_over(const struct websocket_session *session, uint32_t since, int64_t limit)
+{
+	return limit && left(session, since, limit) <= 0;
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct websocket_session *session =
+	        (struct websocket_session *)((char *)timer -
+	                                     offsetof(struct websocket_session, timer));
+	const struct options *options = session->server->options;
+
+	if (session->step == WEBSOCKET_SESSION_CLOSING) {
+		if (is_over(session, session->closing, options->websocket_close_timeout))
+			websocket_session_end(session);
+	} else if (session->blocked_since &&
+	           left(session, session->blocked_since, options->websocket_full_timeout) <= 0) {
+		websocket_session_fail(session, WEBSOCKET_TRY_LATER, "no room for its message");
+	} else if (session->backlog_since &&
+	           is_over(session, session->backlog_since, options->websocket_slow_timeout)) {
+		give_up_slow(session);
+	} else if (session->pinged && !session->blocked_since &&
+	           is_over(session, session->pinged, options->websocket_pong_timeout)) {
+		websocket_session_leave(session, WEBSOCKET_ABNORMAL, "ping timed out", 14);
+		connection_close(&session->connection);
+	} else if (is_over(session, session->opened, options->websocket_lifetime)) {
+		websocket_session_close(session, WEBSOCKET_GOING_AWAY, "lifetime is over");
+	} else if (is_over(session, session->active, options->websocket_idle_timeout)) {
+		websocket_session_close(session, WEBSOCKET_NORMAL, "idle");
+	} else if (!session->pinged && !session->blocked_since &&
+	           is_over(session, session->heard, options->websocket_ping_interval)) {
+		session->pinged = websocket_session_now(session);
+		// While others wait to be written, it would wait too: then that has a time-out.
+		if (!connection_backlogged(&session->connection))
+			write_frame(session, 0x89, NULL, 0);
+	}
+	if (session->step != WEBSOCKET_SESSION_OVER && !session->connection.closed)
+		websocket_session_arm(session);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Start
+// ---------------------------------------------------------------------------------------------
+
+static void enlist(struct websocket_session *session)
+{
+	struct websocket_server *server = session->server;
+
+	session->next = server->sessions;
+	session->link = &server->sessions;
+	if (session->next)
+		session->next->link = &session->next;
+	server->sessions = session;
+}
+
+// Small frames are to leave at once. (On a unix socket this fails, and isn't needed.)
+static void set_no_delay(int fd)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+void websocket_session_start(struct websocket_server *server, struct connection *connection,
+        const struct websocket_session_setup *setup)
+{
+	struct websocket_session *session = session_of(connection);
+	int result;
+
+	memset((char *)session + sizeof(*connection), 0, sizeof(*session) - sizeof(*connection));
+	connection->protocol = &protocol;
+	connection->input_limit = CONNECTION_BUFFER;
+	session->server = server;
+	session->opened = session->heard = session->active = websocket_session_now(session);
+	session->order = 1; // websocket.connect was 0
+	strcpy(session->reply_channel, setup->reply_channel);
+	strcpy(session->remote_address, setup->remote_address);
+	timer_init(&session->timer, on_timer);
+	session->deflate = (uint8_t)setup->deflate;
+	websocket_gate_init(
+	        &session->gate, server->options->websocket_max_message, session->deflate != 0);
+	enlist(session);
+	set_no_delay(connection->fd);
+	server->stats.opened++;
+	session->inside = true;
+	result = lws_loop_open(&server->loop, &session->seam, &websocket_input_side, setup->key,
+	        setup->headers, setup->headers_length);
+	session->inside = false;
+	if (result < 0 && !connection->closed) {
+		log_limited(LOG_LEVEL_ERROR, "cannot open a WebSocket: %s", strerror(-result));
+		connection_close(connection);
+	}
+	if (connection->closed) {
+		lws_loop_close(&server->loop, &session->seam);
+		return;
+	}
+	websocket_session_arm(session);
+	websocket_input_read(session);
+}

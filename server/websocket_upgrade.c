@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+// websocket_upgrade.c - requests for WebSockets; see websocket_upgrade.h.
+#include "server/websocket_upgrade.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/http_answer.h"
+#include "server/log.h"
+#include "server/websocket_farewell.h"
+#include "server/websocket_handshake.h"
+#include "server/websocket_message.h"
+#include "server/websocket_session.h"
+
+// The one is made in the memory of the other.
+_Static_assert(sizeof(struct websocket_session) <= sizeof(struct http_session),
+        "a WebSocket needs more than an HTTP session");
+
+// What is kept while a verdict is awaited.
+struct websocket_upgrade {
+	char key[WEBSOCKET_KEY_SIZE];
+	int deflate;                               // window bits, or 0
+	bool answering;                            // with an ordinary HTTP response
+	char extensions[WEBSOCKET_DEFLATE_ANSWER]; // header field line, if deflate
+	char offered[];                            // subprotocols: "a, b", NUL-terminated
+};
+
+static void refuse(struct http_session *session, int status, const char *reason)
+{
+	http_answer_error(session, status, reason, true);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Accepting
+// ---------------------------------------------------------------------------------------------
+
+// The session's memory becomes that of the WebSocket. What follows the head is dealt with as frames.
+static void accept_it(struct http_session *session, const char *key, const char *headers,
+        size_t length, int deflate)
+{
+	struct websocket_server *server = session->server->websocket;
+	struct connection *connection = &session->connection;
+	struct websocket_session_setup setup = {
+	        .key = key, .headers = headers, .headers_length = length, .deflate = deflate};
+
+	memcpy(setup.reply_channel, session->reply_channel, sizeof(setup.reply_channel));
+	memcpy(setup.remote_address, session->remote_address, sizeof(setup.remote_address));
+	session->response.status = 101;
+	session->server->stats.responses[1]++;
+	http_session_log(session);
+	connection_consume(connection, session->kept);
+	http_session_detach(session);
+	websocket_session_start(server, connection, &setup);
+}
+
+// Makes and sends websocket.connect. Returns 0, or a status and *REASON.
+static int send_connect(struct http_session *session, const char **reason)
+{
+	struct websocket_server *server = session->server->websocket;
+	int result = http_session_open_reply(session, "websocket.send");
+
+	if (!result) {
+		forebay_message_reset(server->message);
+		result = http_session_fill(session, NULL, server->message);
+		forebay_put_integer(server->message, "order", 0);
+		*reason = session->server->request.reason;
+		if (result)
+			return result;
+		result = websocket_farewell_owe(server, session->reply_channel);
+	}
+	*reason = forebay_strerror(result);
+	return result ? http_session_send_status(result) : 0;
+}
+
+static struct websocket_upgrade *new_upgrade(const struct http_request *request, const char *key)
+{
+	const struct http_request_field *first =
+	        http_request_find(request, "sec-websocket-protocol", 22);
+	struct websocket_upgrade *upgrade;
+	size_t length = 1;
+	char *end;
+
+	for (const struct http_request_field *field = first; field;
+	        field = field->same ? &request->fields[field->same - 1] : NULL)
+		length += field->value_length + 1;
+	upgrade = calloc(1, sizeof(*upgrade) + length);
+	if (!upgrade)
+		return NULL;
+	memcpy(upgrade->key, key, sizeof(upgrade->key));
+	end = upgrade->offered;
+	for (const struct http_request_field *field = first; field;
+	        field = field->same ? &request->fields[field->same - 1] : NULL) {
+		end = mempcpy(end, field->value, field->value_length);
+		*end++ = ',';
+	}
+	return upgrade;
+}
+
+void websocket_upgrade_begin(struct http_session *session)
+{
+	const struct options *options = session->server->options;
+	struct websocket_handshake handshake;
+	bool wait = options->websocket_accept == 1;
+	char extensions[WEBSOCKET_DEFLATE_ANSWER] = "";
+	const char *reason;
+	int deflate = 0;
+	int status = websocket_handshake_judge(&handshake, &session->server->request,
+	        &session->head, connection_input(&session->connection), &options->websocket_origin);
+
+	if (status) {
+		refuse(session, status, handshake.reason);
+		return;
+	}
+	session->body = (struct http_session_body){.complete = true};
+	session->step = HTTP_SESSION_ANSWER;
+	if (session->server->websocket->draining) {
+		refuse(session, 503, "WebSocket while shutting down");
+		return;
+	}
+	if (options->websocket_deflate)
+		deflate = websocket_deflate_negotiate(&session->server->request, extensions);
+	if (wait) {
+		session->upgrade = new_upgrade(&session->server->request, handshake.key);
+		if (!session->upgrade) {
+			refuse(session, 503, "out of memory");
+			return;
+		}
+		session->upgrade->deflate = deflate;
+		strcpy(session->upgrade->extensions, extensions);
+	}
+	status = send_connect(session, &reason);
+	if (status) {
+		free(session->upgrade);
+		session->upgrade = NULL;
+		http_session_forget(session, false);
+		refuse(session, status, reason);
+		return;
+	}
+	if (wait)
+		http_session_await_response(session);
+	else
+		accept_it(session, handshake.key, extensions, strlen(extensions), deflate);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The verdict
+// ---------------------------------------------------------------------------------------------
+
+static bool offers(const char *offered, const struct forebay_value *name)
+{
+	while (*offered) {
+		size_t length = strcspn(offered, ","), end = length, begin = strspn(offered, " \t");
+
+		while (end > begin && strchr(" \t", offered[end - 1]))
+			end--;
+		if (end > begin && end - begin == name->length &&
+		        memcmp(offered + begin, name->string, name->length) == 0)
+			return true;
+		offered += length + 1;
+	}
+	return false;
+}
+
+// Writes the header fields that the consumer wants in the answer. Returns their length, or -1 and *WRONG.
+static int make_headers(const struct websocket_upgrade *upgrade,
+        const struct websocket_message *message, char *out, size_t size, const char **wrong)
+{
+	int length = (int)strlen(upgrade->extensions), added;
+
+	memcpy(out, upgrade->extensions, (size_t)length);
+	if (message->headers) {
+		added = http_response_fields(
+		        message->headers, out + length, size - (size_t)length, wrong);
+		if (added < 0)
+			return -1;
+		length += added;
+	}
+	if (!message->subprotocol)
+		return length;
+	*wrong = "subprotocol was not offered";
+	if (!offers(upgrade->offered, message->subprotocol))
+		return -1;
+	*wrong = "headers are too large";
+	if (message->subprotocol->length + 32 > size - (size_t)length)
+		return -1;
+	return length + sprintf(out + length, "Sec-WebSocket-Protocol: %.*s\r\n",
+	                        (int)message->subprotocol->length, message->subprotocol->string);
+}
+
+static void accept_as_told(struct http_session *session, struct websocket_message *message,
+        struct forebay_message *shared)
+{
+	struct websocket_upgrade *upgrade = session->upgrade;
+	struct connection *connection = &session->connection;
+	char headers[LWS_LOOP_HEADERS_MAX];
+	const char *wrong = NULL;
+	int length = make_headers(upgrade, message, headers, sizeof(headers), &wrong);
+
+	if (length < 0) {
+		log_limited(LOG_LEVEL_WARNING, "malformed message on %s: %s",
+		        session->reply_channel, wrong);
+		session->server->stats.malformed++;
+		forebay_message_free(shared);
+		refuse(session, 500, NULL);
+		return;
+	}
+	session->upgrade = NULL;
+	accept_it(session, upgrade->key, headers, (size_t)length, upgrade->deflate);
+	free(upgrade);
+	// A closed connection frees it.
+	connection->protocol->on_message(connection, shared);
+}
+
+void websocket_upgrade_reply(struct http_session *session, struct forebay_message *shared)
+{
+	struct websocket_message message;
+	const char *wrong;
+
+	if (session->upgrade->answering) {
+		http_answer_message(session, shared);
+		return;
+	}
+	wrong = websocket_message_read(shared, &message);
+	if (wrong) {
+		log_limited(LOG_LEVEL_WARNING, "malformed message on %s: %s",
+		        session->reply_channel, wrong);
+		session->server->stats.malformed++;
+		forebay_message_free(shared);
+	} else if (message.status) {
+		session->upgrade->answering = true;
+		session->server->websocket->stats.refused++;
+		http_answer_message(session, shared);
+	} else if (message.has_accept ? message.accept : message.has_content) {
+		accept_as_told(session, &message, shared);
+	} else if (message.has_accept || message.close) {
+		forebay_message_free(shared);
+		session->server->websocket->stats.refused++;
+		refuse(session, 403, "refused by the consumer");
+	} else {
+		// It only moves the channel, or says nothing: the verdict is still to come.
+		forebay_message_free(shared);
+	}
+}
+
+void websocket_upgrade_forget(struct http_session *session)
+{
+	static const struct websocket_close close = {.code = WEBSOCKET_ABNORMAL};
+
+	free(session->upgrade);
+	session->upgrade = NULL;
+	if (session->waiting)
+		websocket_farewell_send(
+		        session->server->websocket, session->reply_channel, NULL, 1, &close);
+	session->waiting = false;
+}
