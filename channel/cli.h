@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// cli.h - the subcommands of `forebay` that use a layer: send, receive, stat, flush, check.
+// cli.h - the subcommands of `forebay` that use a layer: send, receive, stat, group,
+// flush, check.
 //
 // Written on the public interface alone, but for check, which looks below it. Unlike the rest of channel/ it is a program's main: it
 // prints, installs signal handlers and decides exit statuses.
@@ -16,10 +17,3 @@ bool channel_cli_knows(const char *name);
 // Runs the subcommand argv[0] and returns the exit status: 0 done, 1 failed, 2 wrong usage, 3 timed
 // out. Errors go to stderr, one sentence each. It must be the last thing the process does.
 int channel_cli_main(int argc, char **argv);
-
-// TEXT as a JSON string, on stdout. What isn't printable ASCII is escaped as if it were Latin-1.
-void channel_cli_quote(const char *text);
-
-// The subcommand check (cli_check.c): LAYER may be NULL. Returns the exit status.
-int channel_cli_check(const char *layer, bool repair, bool json);
-extern const char channel_cli_check_help[];

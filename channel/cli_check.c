@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "channel/cli.h"
+#include "channel/cli_command.h"
 #include "channel/layer.h"
 #include "channel/name.h"
 #include "shm/check.h"

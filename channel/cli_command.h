@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// cli_command.h - what the subcommands' files share: what the command line said, and how they speak.
+#pragma once
+
+#include <stdbool.h>
+
+#include "channel/forebay.h"
+
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TIMED_OUT = 3 };
+
+// What the command line said.
+struct channel_cli_arguments {
+	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
+	int timeout;       // milliseconds; -1: for ever
+	long count;        // messages; -1: no end
+	bool with_channel, json, repair;
+	char **names; // what is left: channels, or a channel and a message
+	int name_count;
+};
+
+#define CHANNEL_CLI_LAYER_HELP                                                                     \
+	"  -l, --layer NAME     the layer (default: $FOREBAY_LAYER, or \"default\")\n"
+#define CHANNEL_CLI_HELP_HELP "  -h, --help           show this\n"
+
+// A sentence on stderr, after the subcommand's name.
+__attribute__((format(printf, 1, 2))) void channel_cli_complain(const char *format, ...);
+
+// Flushes stdout. What could not be written (a full disk, a reader that left) is a failure.
+int channel_cli_flush(void);
+
+// TEXT as a JSON string, on stdout. A layer's names come from other processes, so nothing is taken for
+// granted about their octets: what isn't printable ASCII is escaped as if it were Latin-1.
+void channel_cli_quote(const char *text);
+
+// A message from JSON, or, if that is "-", from stdin. NULL after complaining.
+struct forebay_message *channel_cli_message(struct forebay *layer, const char *json);
+
+// The subcommands. Each returns an exit status.
+int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments);
+int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments);
+int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *arguments);
+int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments);
+extern const char channel_cli_group_help[];
+
+// LAYER may be NULL.
+int channel_cli_check(const char *layer, bool repair, bool json);
+extern const char channel_cli_check_help[];

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// cli_group.c - the subcommand group: its members, and sending to all of them.
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "channel/cli_command.h"
+
+const char channel_cli_group_help[] =
+        "Usage: forebay group add GROUP CHANNEL\n"
+        "       forebay group discard GROUP CHANNEL\n"
+        "       forebay group list [--json] [GROUP]\n"
+        "       forebay group send GROUP [JSON|-]\n"
+        "\n"
+        "Adds CHANNEL to GROUP, or renews its membership; removes it; lists the members of GROUP, "
+        "or\n"
+        "all groups with their sizes; sends one message, a JSON object (from stdin unless it is\n"
+        "given), to every member, and prints how many it reached: those that are full are "
+        "skipped.\n"
+        "\n" CHANNEL_CLI_LAYER_HELP
+        "  -j, --json           list as JSON, for programs\n" CHANNEL_CLI_HELP_HELP "\n"
+        "Exit status: 0 done, 1 failed (stderr says why), 2 wrong usage.\n";
+
+static int explain(int result, const char *group, const char *channel)
+{
+	switch (result) {
+	case 0:
+		return EXIT_DONE;
+	case FOREBAY_GONE:
+		channel_cli_complain("the connection of %s has ended", channel);
+		break;
+	case FOREBAY_BAD_NAME:
+		channel_cli_complain("'%s' or '%s' is not a name (1 to %d printable ASCII "
+		                     "characters), or a reply channel that never was",
+		        group, channel, FOREBAY_NAME_MAX);
+		break;
+	case FOREBAY_NO_CHANNEL:
+		channel_cli_complain("the layer has no room for another group");
+		break;
+	case FOREBAY_NO_MEMORY:
+		channel_cli_complain("the layer has no room for another member");
+		break;
+	default:
+		channel_cli_complain("%s: %s", group, forebay_strerror(result));
+	}
+	return EXIT_FAILED;
+}
+
+static int add(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	const char *group = arguments->names[1], *channel = arguments->names[2];
+
+	return explain(forebay_group_add(layer, group, channel), group, channel);
+}
+
+static int discard(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	const char *group = arguments->names[1], *channel = arguments->names[2];
+
+	return explain(forebay_group_discard(layer, group, channel), group, channel);
+}
+
+// ---------------------------------------------------------------------------------------------
+// list
+// ---------------------------------------------------------------------------------------------
+
+// What separates this item of a list from the one before; NULL if it isn't JSON.
+struct list {
+	const char *separator;
+};
+
+static int print_member(const char *channel, void *context)
+{
+	struct list *list = context;
+
+	if (!list->separator) {
+		puts(channel);
+		return 0;
+	}
+	fputs(list->separator, stdout);
+	channel_cli_quote(channel);
+	list->separator = ", ";
+	return 0;
+}
+
+static int print_group(const struct forebay_group_stat *stat, void *context)
+{
+	struct list *list = context;
+
+	if (!list->separator) {
+		printf("%10" PRIu64 "  %s\n", stat->size, stat->name);
+		return 0;
+	}
+	printf("%s{\"name\": ", list->separator);
+	channel_cli_quote(stat->name);
+	printf(", \"size\": %" PRIu64 "}", stat->size);
+	list->separator = ", ";
+	return 0;
+}
+
+static int list(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	const char *group = arguments->name_count > 1 ? arguments->names[1] : NULL;
+	struct list list = {.separator = arguments->json ? "" : NULL};
+	int result;
+
+	if (list.separator)
+		putchar('[');
+	result = group ? forebay_group_channels(layer, group, print_member, &list)
+	               : forebay_stat_groups(layer, print_group, &list);
+	if (list.separator)
+		puts("]");
+	return explain(result, group ? group : "groups", "");
+}
+
+// ---------------------------------------------------------------------------------------------
+// send
+// ---------------------------------------------------------------------------------------------
+
+static int send_to_all(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	const char *group = arguments->names[1];
+	struct forebay_message *message =
+	        channel_cli_message(layer, arguments->name_count > 2 ? arguments->names[2] : "-");
+	uint64_t reached;
+	int result;
+
+	if (!message)
+		return EXIT_FAILED;
+	result = forebay_group_send(layer, group, message, &reached);
+	forebay_message_free(message);
+	if (result == 0)
+		printf("%" PRIu64 " %s reached\n", reached, reached == 1 ? "member" : "members");
+	return explain(result, group, group);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The verbs
+// ---------------------------------------------------------------------------------------------
+
+static const struct {
+	const char *name;
+	int least, most; // arguments, itself among them
+	int (*run)(struct forebay *layer, const struct channel_cli_arguments *arguments);
+} verbs[] = {
+        {"add", 3, 3, add},
+        {"discard", 3, 3, discard},
+        {"list", 1, 2, list},
+        {"send", 2, 3, send_to_all},
+};
+
+int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	const char *name = arguments->names[0];
+
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+		if (strcmp(verbs[i].name, name) != 0)
+			continue;
+		if (arguments->name_count >= verbs[i].least &&
+		        arguments->name_count <= verbs[i].most)
+			return verbs[i].run(layer, arguments);
+		channel_cli_complain("wrong number of arguments for %s", name);
+		return EXIT_USAGE;
+	}
+	channel_cli_complain("'%s' is none of add, discard, list and send", name);
+	return EXIT_USAGE;
+}

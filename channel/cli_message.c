@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+// cli_message.c - the subcommands send and receive.
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "channel/cli_command.h"
+
+// ---------------------------------------------------------------------------------------------
+// send
+// ---------------------------------------------------------------------------------------------
+
+// More than any message can need, even indented.
+#define INPUT_MAX (4 * (size_t)FOREBAY_MESSAGE_MAX)
+
+// Reads stdin to its end. Returns the text, to be freed, or NULL after complaining.
+static char *read_input(size_t *length)
+{
+	char *text = malloc(INPUT_MAX + 1);
+
+	if (!text) {
+		channel_cli_complain("out of memory");
+		return NULL;
+	}
+	*length = fread(text, 1, INPUT_MAX + 1, stdin);
+	if (ferror(stdin))
+		channel_cli_complain("can't read the message: %s", strerror(errno));
+	else if (*length > INPUT_MAX)
+		channel_cli_complain("the message is too large: a message has at most %d octets",
+		        FOREBAY_MESSAGE_MAX);
+	else
+		return text;
+	free(text);
+	return NULL;
+}
+
+static void complain_of_size(void)
+{
+	channel_cli_complain("the message is too large: encoded, a message has at most %d octets",
+	        FOREBAY_MESSAGE_MAX);
+}
+
+static struct forebay_message *parse_message(struct forebay *layer, const char *json, size_t length)
+{
+	struct forebay_message *message = forebay_message_new(layer);
+	const char *error = NULL;
+	int result;
+
+	if (!message) {
+		channel_cli_complain("out of memory");
+		return NULL;
+	}
+	result = forebay_message_from_json(message, json, length, &error);
+	if (result == 0)
+		return message;
+	if (result == FOREBAY_TOO_LARGE)
+		complain_of_size();
+	else
+		channel_cli_complain("not a message: %s", error ? error : forebay_strerror(result));
+	forebay_message_free(message);
+	return NULL;
+}
+
+struct forebay_message *channel_cli_message(struct forebay *layer, const char *json)
+{
+	struct forebay_message *message;
+	size_t length;
+	char *text;
+
+	if (strcmp(json, "-") != 0)
+		return parse_message(layer, json, strlen(json));
+	text = read_input(&length);
+	if (!text)
+		return NULL;
+	message = parse_message(layer, text, length);
+	free(text);
+	return message;
+}
+
+static int explain_send(const char *channel, int result)
+{
+	switch (result) {
+	case 0:
+		return EXIT_DONE;
+	case FOREBAY_FULL:
+		channel_cli_complain("channel %s is full: nobody reads it fast enough", channel);
+		break;
+	case FOREBAY_TIMEOUT:
+		channel_cli_complain("channel %s is full, and no room came in time", channel);
+		return EXIT_TIMED_OUT;
+	case FOREBAY_GONE:
+		channel_cli_complain("the connection of %s has ended", channel);
+		break;
+	case FOREBAY_TOO_LARGE:
+		complain_of_size();
+		break;
+	case FOREBAY_BAD_NAME:
+		channel_cli_complain(
+		        "'%s' is not a channel name (1 to %d printable ASCII characters), or a "
+		        "reply channel that never was",
+		        channel, FOREBAY_NAME_MAX);
+		break;
+	default:
+		channel_cli_complain("can't send to %s: %s", channel, forebay_strerror(result));
+	}
+	return EXIT_FAILED;
+}
+
+int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	const char *channel = arguments->names[0];
+	struct forebay_message *message =
+	        channel_cli_message(layer, arguments->name_count > 1 ? arguments->names[1] : "-");
+	int status;
+
+	if (!message)
+		return EXIT_FAILED;
+	status = explain_send(channel, forebay_send(layer, channel, message, arguments->timeout));
+	forebay_message_free(message);
+	return status;
+}
+
+// ---------------------------------------------------------------------------------------------
+// receive
+// ---------------------------------------------------------------------------------------------
+
+static volatile sig_atomic_t interrupted; // the signal that came, or 0
+
+static void on_signal(int number)
+{
+	interrupted = number;
+}
+
+// Without SA_RESTART: a signal must end a wait.
+static void catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static int64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+// As forebay_receive(), and -EINTR once a signal has come. It waits in slices: a signal that comes
+// between the look at `interrupted` and the wait would not end the wait.
+static int receive_or_interrupt(
+        struct forebay *layer, int timeout, struct forebay_message **message)
+{
+	const int64_t slice = 500, deadline = now() + timeout;
+
+	while (!interrupted) {
+		int64_t left = timeout < 0 ? slice : deadline - now();
+		int64_t wait = left < 0 ? 0 : left < slice ? left : slice;
+		int result = forebay_receive(layer, (int)wait, message);
+
+		if (result == FOREBAY_TIMEOUT && (timeout < 0 || left > wait))
+			continue;
+		if (result != -EINTR)
+			return result;
+	}
+	return -EINTR;
+}
+
+// Prints JSON as one line: a raw line feed can only stand between two tokens.
+static void print_line(const char *json, size_t length)
+{
+	const char *end = json + length, *feed;
+
+	while ((feed = memchr(json, '\n', (size_t)(end - json)))) {
+		fwrite(json, 1, (size_t)(feed - json), stdout);
+		putchar(' ');
+		json = feed + 1;
+	}
+	fwrite(json, 1, (size_t)(end - json), stdout);
+}
+
+static int print_message(struct forebay_message *message, bool with_channel)
+{
+	size_t length;
+	const char *json = forebay_message_json(message, &length);
+
+	if (!json) {
+		channel_cli_complain(
+		        "dropped a malformed message of %s", forebay_message_channel(message));
+		return EXIT_DONE;
+	}
+	if (with_channel) {
+		fputs("{\"channel\": ", stdout);
+		channel_cli_quote(forebay_message_channel(message));
+		fputs(", \"message\": ", stdout);
+	}
+	print_line(json, length);
+	fputs(with_channel ? "}\n" : "\n", stdout);
+	return channel_cli_flush();
+}
+
+static int listen_to_all(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	for (int i = 0; i < arguments->name_count; i++) {
+		int result = forebay_listen(layer, arguments->names[i]);
+
+		if (result == 0)
+			continue;
+		channel_cli_complain(
+		        "can't listen to %s: %s", arguments->names[i], forebay_strerror(result));
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	int status = listen_to_all(layer, arguments);
+
+	catch_signals();
+	for (long count = 0; status == EXIT_DONE && count != arguments->count; count++) {
+		struct forebay_message *message;
+		int result = receive_or_interrupt(layer, arguments->timeout, &message);
+
+		if (result == -EINTR)
+			return arguments->count < 0 ? EXIT_DONE : 128 + interrupted;
+		if (result == FOREBAY_TIMEOUT)
+			return EXIT_TIMED_OUT;
+		if (result != 0) {
+			channel_cli_complain("can't receive: %s", forebay_strerror(result));
+			return EXIT_FAILED;
+		}
+		status = print_message(message, arguments->with_channel);
+		forebay_message_free(message);
+	}
+	return status;
+}

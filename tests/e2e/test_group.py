@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Groups: from the command line, and what the server does with a message to one."""
+
+import json
+
+import pytest
+
+from conftest import run_forebay
+from forebay_client import Layer
+
+
+@pytest.fixture
+def layer(tmp_path):
+    with Layer(tmp_path, name="default", must_exist=False, size=8 << 20) as made:
+        made.directory = tmp_path
+        yield made
+
+
+def group(layer, *arguments, **options):
+    return run_forebay(layer.directory, "group", *arguments, **options)
+
+
+def test_members_come_and_go(layer):
+    for channel in ("b", "a", "b"):
+        assert group(layer, "add", "room", channel).returncode == 0
+    assert group(layer, "list", "room").stdout.split() in ([b"a", b"b"], [b"b", b"a"])
+    assert sorted(json.loads(group(layer, "list", "--json", "room").stdout)) == ["a", "b"]
+    assert group(layer, "list").stdout.split() == [b"2", b"room"]
+    assert json.loads(group(layer, "list", "-j").stdout) == [{"name": "room", "size": 2}]
+    assert group(layer, "discard", "room", "b").returncode == 0
+    assert group(layer, "discard", "room", "b").returncode == 0
+    assert group(layer, "list", "room").stdout == b"a\n"
+    assert group(layer, "discard", "room", "a").returncode == 0
+    assert group(layer, "list").stdout == b""
+    assert group(layer, "list", "--json", "room").stdout == b"[]\n"
+
+
+def test_a_reply_channel_is_listed_by_its_name_until_it_is_closed(layer):
+    name = layer.reply_open("some.socket")
+    assert group(layer, "add", "room", name).returncode == 0
+    assert group(layer, "list", "room").stdout.decode() == name + "\n"
+    layer.reply_close(name)
+    assert group(layer, "list", "room").stdout == b""
+    result = group(layer, "add", "room", name)
+    assert result.returncode == 1 and b"has ended" in result.stderr
+
+
+def test_send_reaches_every_member_once(layer):
+    layer.listen("plain")
+    for channel in ("plain", "other", layer.reply_open(), layer.reply_open()):
+        assert group(layer, "add", "room", channel).returncode == 0
+    result = group(layer, "send", "room", json.dumps({"a": 1, "content": "x"}))
+    assert (result.returncode, result.stdout) == (0, b"4 members reached\n")
+    messages = sorted((layer.receive(), layer.receive()), key=lambda each: each["channel"])
+    assert messages == [{"a": 1, "channel": "plain", "content": "x"},
+                        {"a": 1, "channel": "room", "content": "x"}]
+    assert layer.receive(0) is None
+    result = group(layer, "send", "room", input=b'{"b": 2}')
+    assert result.stdout == b"4 members reached\n"
+    assert group(layer, "send", "nobody", "{}").stdout == b"0 members reached\n"
+
+
+def test_the_layers_statistics_count_groups(layer):
+    group(layer, "add", "room", "a")
+    stat = json.loads(run_forebay(layer.directory, "stat", "--json").stdout)
+    assert stat["groups"] == 1 and stat["group_cells"] > 0
+    assert stat["groups_max"] >= 1 and stat["group_cells_max"] > stat["group_cells"]
+    assert b" 1 of " in run_forebay(layer.directory, "stat").stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["no-such"], ["add"], ["add", "room"], ["add", "room", "a", "b"], ["discard", "room"],
+    ["list", "a", "b"], ["send"], ["list", "--timeout", "1"]], ids=" ".join)
+def test_wrong_usage(layer, arguments):
+    result = group(layer, *arguments)
+    assert result.returncode == 2 and b"--help" in result.stderr and not result.stdout
+
+
+@pytest.mark.parametrize("arguments", [
+    ["add", "room", "\u00e9"], ["add", "", "a"], ["add", "room", "a!b"], ["list", "\u00e9"],
+    ["send", "room", "[]"], ["send", "room", "{"], ["send", "\u00e9", "{}"]], ids=repr)
+def test_what_is_refused(layer, arguments):
+    result = group(layer, *arguments)
+    assert result.returncode == 1 and result.stderr.startswith(b"forebay group: ")
+
+
+def test_without_a_layer(tmp_path):
+    result = run_forebay(tmp_path, "group", "list")
+    assert result.returncode == 1 and b"no such layer" in result.stderr
+
+
+def test_a_message_to_a_group_is_no_response(site):
+    """It is dropped and logged, and the request is answered as if it hadn't been."""
+    with site.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        reply = site.message()["reply_channel"]
+        assert site.server.forebay("group", "add", "-l", "test", "room", reply).returncode == 0
+        sent = site.server.forebay("group", "send", "-l", "test", "room", '{"status": 500}')
+        assert sent.stdout == b"1 member reached\n"
+        site.server.wait_for_log("dropped a message to the group room")
+        site.layer.send(reply, {"status": 200}, "fine")
+        assert client.response().body == b"fine"
+    site.server.wait_for(
+        lambda: not site.server.forebay("group", "list", "-l", "test", "room").stdout,
+        "the end of the reply channel")
