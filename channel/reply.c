@@ -234,7 +234,8 @@ static bool is_owed(struct forebay *layer, const char *name, struct channel_repl
 	        shm_will_state(&layer->segment, reply->index) != SHM_WILL_SET)
 		return false;
 	state = load_relaxed(&layer->segment.endpoint[reply->index].state);
-	return SHM_ENDPOINT_GENERATION(state) == CHANNEL_REPLY_GENERATION(CHANNEL_REPLY_GENERATION(id) + 1);
+	return SHM_ENDPOINT_GENERATION(state) ==
+	       CHANNEL_REPLY_GENERATION(CHANNEL_REPLY_GENERATION(id) + 1);
 }
 
 int forebay_reply_farewell(struct forebay *layer, const char *name, const char *channel,
@@ -264,7 +265,8 @@ static int execute(struct forebay *layer, struct forebay_message *message, uint3
 	char name[FOREBAY_NAME_SIZE];
 
 	channel_name_make(name, will_prefix, '!',
-	        CHANNEL_REPLY_ID(index, CHANNEL_REPLY_GENERATION(SHM_ENDPOINT_GENERATION(state) - 1)));
+	        CHANNEL_REPLY_ID(
+	                index, CHANNEL_REPLY_GENERATION(SHM_ENDPOINT_GENERATION(state) - 1)));
 	forebay_message_reset(message);
 	forebay_put_text(message, "reply_channel", name);
 	forebay_put_integer(message, "code", 1006);

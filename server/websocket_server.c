@@ -71,8 +71,7 @@ static void write_to_member(void *owner, void *context)
 		broadcast->server->stats.skipped++;
 }
 
-void websocket_server_broadcast(
-        struct websocket_server *server, struct forebay_message *message)
+void websocket_server_broadcast(struct websocket_server *server, struct forebay_message *message)
 {
 	struct broadcast broadcast = {.server = server, .message = message};
 	const char *wrong = websocket_message_read(message, &broadcast.frame);

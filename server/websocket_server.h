@@ -57,8 +57,7 @@ void websocket_server_fini(struct websocket_server *server);
 void websocket_server_retry(struct websocket_server *server);
 
 // Writes a message that was sent to a group to each member in this worker. Takes over MESSAGE.
-void websocket_server_broadcast(
-        struct websocket_server *server, struct forebay_message *message);
+void websocket_server_broadcast(struct websocket_server *server, struct forebay_message *message);
 
 // Closes all WebSockets, with 1001.
 void websocket_server_drain(struct websocket_server *server);

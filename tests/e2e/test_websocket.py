@@ -557,6 +557,54 @@ def test_receive_channel_moves_what_follows(site):
     site.connected.remove(name)
 
 
+# --- Groups --------------------------------------------------------------------------------------
+
+def group(site, *arguments, **options):
+    result = site.server.forebay("group", *arguments, "--layer", "test", **options)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.decode()
+
+
+def test_a_message_to_a_group_reaches_each_member_once(make_site):
+    site = make_site(workers=2)
+    clients = [site.client() for _ in range(20)]
+    names = [site.open(client) for client in clients]
+    for name in names[:-1]:
+        group(site, "add", "room", name)
+    group(site, "send", "room", '{"content": "to all"}')
+    for client, name in zip(clients, names):
+        site.send(name, "to you")
+        if client is not clients[-1]:
+            assert client.message() == "to all"
+        assert client.message() == "to you"
+    group(site, "send", "room", '{"content": "bye", "close": true, "code": 4000}')
+    for client in clients[:-1]:
+        assert client.message() == "bye"
+        assert client.read_frame().code == 4000
+    assert {site.event("disconnect")["reply_channel"] for _ in names[:-1]} == set(names[:-1])
+    for client in clients:
+        client.close()
+    site.settle()
+
+
+def test_a_member_that_does_not_read_is_skipped_and_the_others_are_not(make_site):
+    site = make_site()
+    content = "x" * 200000
+    with site.client() as slow, site.client() as quick:
+        names = [site.open(slow), site.open(quick)]
+        for name in names:
+            group(site, "add", "room", name)
+        for i in range(60):
+            group(site, "send", "room", "-", input=f'{{"content": "{i} {content}"}}'.encode())
+            assert quick.message() == f"{i} {content}"
+        # What waits for the slow one is bounded, so it can't have been given all of it.
+        site.send(names[0], "end")
+        seen = []
+        while (message := slow.message()) != "end":
+            seen.append(int(message.split()[0]))
+        assert seen == sorted(set(seen)) and len(seen) < 60, seen
+
+
 # --- Room ----------------------------------------------------------------------------------------
 
 def test_no_room_stops_the_reading_and_nothing_is_lost(make_site):
