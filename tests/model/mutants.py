@@ -87,17 +87,16 @@ MUTANTS = {
          "				(void)own, store_release(&part->own, SHM_FREE);\n"),
     ]),
     "make_without_search": ("table.c", [
-        ("		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {\n",
+        ("		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n",
          "		head = load_acquire(bucket);\n"
-         "		store_release(\n"
-         "		        &table->segment->channel[mine].link, link_as(head, ring->generation));\n"
-         "		if (cas_acq_rel(bucket, &head, link_to(mine, ring->generation, 0))) {\n"),
+         "		store_release(&channel->link, link_as(head, entry->generation));\n"
+         "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n"),
     ]),
     "end_free_before_generation": ("table.c", [
-        ("	store_release(&channel->ring.generation, ring->generation + 1);\n"
+        ("	store_release(&channel->ring.generation, entry->generation + 1);\n"
          "	store_release(&channel->owner, SHM_CHANNEL_FREE);\n",
          "	store_release(&channel->owner, SHM_CHANNEL_FREE);\n"
-         "	store_release(&channel->ring.generation, ring->generation + 1);\n"),
+         "	store_release(&channel->ring.generation, entry->generation + 1);\n"),
     ]),
     "listen_no_generation": ("table.c", [
         ("	if (load_acquire(&ring->mem->generation) == ring->generation)\n"
@@ -113,8 +112,8 @@ MUTANTS = {
          "	if (generation % 2 == 0)\n"),
     ]),
     "endpoint_close_by_nobody": ("reaper.c", [
-        ("	release_endpoints(table, slot);\n	release_channels",
-         "	(void)release_endpoints;\n	release_channels"),
+        ("	release_endpoints(table, slot);\n	shm_compact_release",
+         "	(void)release_endpoints;\n	shm_compact_release"),
     ]),
     "nudge_only_sleepers": ("doorbell.c", [
         ("	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);\n", ""),
