@@ -89,8 +89,7 @@ MUTANTS = {
     "make_without_search": ("table.c", [
         ("		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n",
          "		head = load_acquire(bucket);\n"
-         "		store_release(\n"
-         "		        &table->segment->channel[mine].link, link_as(head, entry->generation));\n"
+         "		store_release(&channel->link, link_as(head, entry->generation));\n"
          "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n"),
     ]),
     "end_free_before_generation": ("table.c", [

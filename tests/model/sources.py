@@ -24,6 +24,15 @@ SIZES = {
         ("	return class == SHM_CLASSES - 1 ? 8 : 64;",
          "	extern uint32_t model_zone_size[];\n\n	return model_zone_size[class];"),
     ],
+    "cell.h": [
+        ("	SHM_CELLS_RESERVED =\n	        16,", "	SHM_CELLS_RESERVED = 1,"),
+    ],
+    "compact.c": [
+        ("WINDOW = 32768 ", "WINDOW = 64 "),
+    ],
+    "prefix.h": [
+        ("SHM_PREFIXES = 64,", "SHM_PREFIXES = 1,"),
+    ],
     "table.h": [
         ("#define SHM_NAME_SIZE 208", "#define SHM_NAME_SIZE 16"),
         ("SHM_WAITER_WORDS = SHM_PROCESSES / 64,", "SHM_WAITER_WORDS = 1,"),
@@ -45,7 +54,7 @@ def write(path, text):
 def write_mutant(name, shm, out):
     file, changes = MUTANTS[name]
     text = (shm / file).read_text()
-    for old, new in changes:
+    for old, new in SIZES.get(file, []) + changes:
         text = replace(text, old, new, f"{name}: {file}")
     write(out, text)
 

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "shm/cell.h"
+#include "shm/prefix.h"
+
 enum {
 	BUCKETS = 1,
 };
@@ -39,16 +42,20 @@ static void lay_out(struct shm_segment *segment)
 	                        .endpoints = scenario->endpoint_zones * SHM_ENDPOINT_ZONE,
 	                        .blocks = {scenario->zones * scenario->zone, 1, large},
 	                        .expiry = 1000,
+	                        .groups = scenario->groups,
+	                        .cells = scenario->cells,
+	                        .group_expiry = 1000000,
 	                },
 	        .bucket_mask = BUCKETS - 1,
 	        .channels = scenario->channels,
+	        .entries = scenario->channels + scenario->groups,
 	};
 	model_arena.locks = reserve(&offset, SHM_PROCESSES * sizeof(shm_atomic64));
 	segment->housekeeping = reserve(&offset, sizeof *segment->housekeeping);
 	segment->processes = reserve(&offset, SHM_PROCESSES * sizeof *segment->processes);
 	segment->zones = reserve(&offset, (scenario->zones + 2) * sizeof *segment->zones);
 	segment->buckets = reserve(&offset, BUCKETS * sizeof *segment->buckets);
-	segment->channel = reserve(&offset, scenario->channels * sizeof *segment->channel);
+	segment->channel = reserve(&offset, segment->entries * sizeof *segment->channel);
 	segment->slots =
 	        reserve(&offset, (scenario->channels << SHM_NARROW_ORDER) * sizeof *segment->slots);
 	segment->endpoint_zones =
@@ -56,6 +63,9 @@ static void lay_out(struct shm_segment *segment)
 	segment->endpoint =
 	        reserve(&offset, segment->geometry.endpoints * sizeof *segment->endpoint);
 	segment->wills = reserve(&offset, segment->geometry.endpoints * sizeof *segment->wills);
+	segment->prefixes = reserve(&offset, SHM_PREFIXES * sizeof *segment->prefixes);
+	segment->cell_owns = reserve(&offset, scenario->cells * sizeof *segment->cell_owns);
+	segment->cells = reserve(&offset, scenario->cells * sizeof *segment->cells);
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		segment->blocks[class] = reserve(
 		        &offset, (size_t)segment->geometry.blocks[class] * shm_class_size(class));
