@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "channel/layer.h"
+#include "shm/cell.h"
+#include "shm/compact.h"
+#include "shm/prefix.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {
@@ -21,8 +24,9 @@ enum {
 	SEED_SIZE = 8,
 	LONG_PROGRAM = 12000,
 	USERS = 2,
-	HELD = 6,    // messages received and not freed yet
-	REPLIES = 4, // reply channels open, and as many streams
+	GROUPS = 0xe0, // from here on, regions and values are those of groups
+	HELD = 6,      // messages received and not freed yet
+	REPLIES = 4,   // reply channels open, and as many streams
 };
 
 // The program, and where it stands.
@@ -65,11 +69,34 @@ struct region {
 	size_t count, size;
 };
 
+// What belongs to groups. Few of them are in use, and the first cells but those of the reserve.
+static struct region choose_group_region(const struct shm_segment *segment, uint64_t choice)
+{
+	switch (choice % 8) {
+	case 0:
+	case 1:
+		return (struct region){(char *)(segment->channel + segment->channels), 4,
+		        sizeof *segment->channel};
+	case 2:
+		return (struct region){(char *)segment->cell_owns, 64, 8};
+	case 3:
+		return (struct region){
+		        (char *)segment->prefixes, SHM_PREFIXES, sizeof *segment->prefixes};
+	case 4: // hazards
+		return (struct region){(char *)&segment->processes[0].hazard, USERS + 1,
+		        sizeof *segment->processes};
+	default:
+		return (struct region){(char *)segment->cells, 64, sizeof *segment->cells};
+	}
+}
+
 static struct region choose_region(const struct shm_segment *segment, uint64_t choice)
 {
 	const struct shm_geometry *geometry = &segment->geometry;
 	size_t zones = 0;
 
+	if (choice >= GROUPS)
+		return choose_group_region(segment, choice);
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		zones += geometry->blocks[class] / shm_class_zone(class);
 	switch (choice % 12) {
@@ -129,6 +156,30 @@ static shm_atomic64 *take_word(const struct shm_segment *segment, struct program
 	return choose_word(&region, place & 0x3ff, place >> 10);
 }
 
+static uint64_t group_value(
+        const struct shm_segment *segment, uint64_t kind, uint64_t a, uint64_t b)
+{
+	uint32_t index = segment->channels + (uint32_t)a % 4;
+	struct shm_entry group = {index, load_relaxed(&segment->channel[index].ring.generation)};
+
+	switch (kind % 8) {
+	case 0:
+		return SHM_GROUP_WORD(a, b, b);
+	case 1: // the next phase
+		return load_relaxed(&segment->channel[index].group) + (1ull << 62);
+	case 2:
+		return SHM_OWN_USED(&group);
+	case 3:
+		return SHM_HAZARD(&group);
+	case 4:
+		return a << 40 | (uint64_t)b << 12 | SHM_TAG_REPLY;
+	case 5:
+		return a << 40 | SHM_TAG_PLAIN;
+	default:
+		return SHM_WORD_NODE(a % 80);
+	}
+}
+
 // A value that makes sense somewhere.
 static uint64_t take_value(const struct shm_segment *segment, struct program *program)
 {
@@ -136,6 +187,8 @@ static uint64_t take_value(const struct shm_segment *segment, struct program *pr
 	const struct forebay *user = users[a % USERS].layer;
 	uint64_t uid = user ? user->self.uid : 0;
 
+	if (kind >= GROUPS)
+		return group_value(segment, kind, a, b);
 	switch (kind % 14) {
 	case 0:
 		return take(program, 8);
@@ -256,6 +309,12 @@ static void send_message(struct user *user, uint64_t choice, uint64_t size)
 	forebay_message_free(message);
 }
 
+static void ignore_owner(void *owner, void *context)
+{
+	(void)context;
+	fuzz_require(owner == &users[0] || owner == &users[1]);
+}
+
 // Touches all that a consumer can see of a message.
 static void look_at(struct forebay_message *message)
 {
@@ -279,6 +338,8 @@ static void look_at(struct forebay_message *message)
 	fuzz_require(strlen(forebay_message_channel(message)) <= FOREBAY_NAME_MAX);
 	(void)forebay_message_age(message);
 	(void)forebay_message_owner(message);
+	(void)forebay_message_group(message);
+	(void)forebay_message_recipients(message, ignore_owner, NULL);
 }
 
 static void receive_message(struct user *user, uint64_t choice)
@@ -305,6 +366,20 @@ static int ignore_process_stat(const struct forebay_process_stat *stat, void *co
 	return 0;
 }
 
+static int ignore_group_stat(const struct forebay_group_stat *stat, void *context)
+{
+	(void)context;
+	fuzz_require(strlen(stat->name) <= FOREBAY_NAME_MAX);
+	return 0;
+}
+
+static int ignore_member(const char *channel, void *context)
+{
+	(void)context;
+	fuzz_require(strlen(channel) <= FOREBAY_NAME_MAX);
+	return 0;
+}
+
 static void look_around(struct user *user)
 {
 	struct forebay_layer_stat stat;
@@ -312,6 +387,47 @@ static void look_around(struct user *user)
 	(void)forebay_stat(user->layer, &stat);
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
 	(void)forebay_stat_processes(user->layer, ignore_process_stat, NULL);
+	(void)forebay_stat_groups(user->layer, ignore_group_stat, NULL);
+}
+
+static void send_to_group(struct user *user, const char *group)
+{
+	struct forebay_message *message = forebay_message_new(user->layer);
+	uint64_t reached;
+
+	fuzz_require(message);
+	(void)forebay_group_send(user->layer, group, message, &reached);
+	forebay_message_free(message);
+}
+
+static void call_group(struct user *user, uint64_t choice, uint64_t what)
+{
+	static const char *const groups[] = {"g", "h", "other", "a"};
+	const char *group = groups[choice >> 6], *channel = choose_name(user, choice);
+	uint64_t size;
+
+	switch (what % 8) {
+	case 0:
+	case 1:
+	case 2:
+		(void)forebay_group_add(user->layer, group, channel);
+		break;
+	case 3:
+		(void)forebay_group_discard(user->layer, group, channel);
+		break;
+	case 4:
+		send_to_group(user, group);
+		break;
+	case 5:
+		(void)forebay_group_size(user->layer, group, &size);
+		(void)forebay_group_channels(user->layer, group, ignore_member, NULL);
+		break;
+	case 6:
+		shm_compact_sweep(&user->layer->table, channel_now(), (uint32_t)choice);
+		break;
+	default:
+		(void)shm_compact_all(&user->layer->table, channel_now());
+	}
 }
 
 static void attach(struct user *user, const char *name)
@@ -344,6 +460,10 @@ static void call(struct user *user, const char *layer_name, uint64_t what, struc
 
 	if (!user->layer) {
 		attach(user, layer_name);
+		return;
+	}
+	if (what >= 0x80) {
+		call_group(user, choice, what);
 		return;
 	}
 	switch (what % 16) {
