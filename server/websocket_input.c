@@ -118,7 +118,8 @@ static void deliver(struct websocket_session *session, const char *data, size_t 
 	case 0:
 		session->delivered = true;
 		session->order++;
-		session->active = websocket_session_now(session);
+		session->active = session->asked = websocket_session_now(session);
+		session->unanswered++;
 		server->stats.received++;
 		break;
 	case FOREBAY_FULL:
@@ -199,7 +200,7 @@ static bool take(struct websocket_session *session, const char *data, size_t len
 	if (result < 0 && !session->failure)
 		note_failure(session, WEBSOCKET_INTERNAL_ERROR, "refused by libwebsockets");
 	if (session->failure)
-		websocket_session_fail(session, session->failure, session->why);
+		websocket_session_refuse(session, session->failure, session->why);
 	return !session->failure;
 }
 
@@ -244,7 +245,7 @@ static bool end_message(struct websocket_session *session)
 	if (!session->blocked_since)
 		drop_message(session);
 	if (session->failure)
-		websocket_session_fail(session, session->failure, session->why);
+		websocket_session_refuse(session, session->failure, session->why);
 	return !session->failure;
 }
 
@@ -297,7 +298,7 @@ static bool step(struct websocket_session *session)
 		take_close(session, &close);
 		return false;
 	default:
-		websocket_session_fail(session, (uint16_t)result, session->gate.why);
+		websocket_session_refuse(session, (uint16_t)result, session->gate.why);
 		return false;
 	}
 	if (again)
@@ -309,12 +310,12 @@ void websocket_input_read(struct websocket_session *session)
 {
 	struct connection *connection = &session->connection;
 
-	while (session->step != WEBSOCKET_SESSION_OVER && !connection->closed &&
+	while (session->step < WEBSOCKET_SESSION_FAILING && !connection->closed &&
 	        !session->blocked_since && !session->throttled &&
 	        connection_input_length(connection) > 0)
 		if (!step(session))
 			break;
-	if (session->step == WEBSOCKET_SESSION_OVER || connection->closed)
+	if (session->step >= WEBSOCKET_SESSION_FAILING || connection->closed)
 		return;
 	connection_want_read(connection, !session->blocked_since && !session->throttled);
 	if (connection->eof && !session->blocked_since && !session->throttled) {

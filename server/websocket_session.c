@@ -13,6 +13,10 @@
 #include "server/websocket_farewell.h"
 #include "server/websocket_input.h"
 
+// Milliseconds that answers to a client's last messages may take to overtake the CLOSE for what it broke
+// after them.
+#define ANSWER_GRACE 100
+
 #define COMPRESS_MIN 64 // octets of a message that are worth it
 
 static struct websocket_session *session_of(struct connection *connection)
@@ -43,6 +47,8 @@ void websocket_session_arm(struct websocket_session *session)
 
 	if (session->step == WEBSOCKET_SESSION_CLOSING) {
 		delay = left(session, session->closing, options->websocket_close_timeout);
+	} else if (session->step == WEBSOCKET_SESSION_FAILING) {
+		delay = left(session, session->asked, ANSWER_GRACE);
 	} else {
 		if (session->blocked_since)
 			least(&delay, left(session, session->blocked_since,
@@ -126,9 +132,23 @@ void websocket_session_fail(struct websocket_session *session, uint16_t code, co
 	log_limited(LOG_LEVEL_INFO, "WebSocket closed with %u to %s: %s", code,
 	        *session->remote_address ? session->remote_address : "unix:", why);
 	websocket_session_leave(session, code, why, strlen(why));
-	if (session->step == WEBSOCKET_SESSION_OPEN)
+	if (session->step == WEBSOCKET_SESSION_OPEN || session->step == WEBSOCKET_SESSION_FAILING)
 		websocket_session_write_close(session, code, "", 0);
 	websocket_session_end(session);
+}
+
+void websocket_session_refuse(struct websocket_session *session, uint16_t code, const char *why)
+{
+	if (session->step != WEBSOCKET_SESSION_OPEN || session->unanswered == 0 ||
+	        left(session, session->asked, ANSWER_GRACE) <= 0) {
+		websocket_session_fail(session, code, why);
+		return;
+	}
+	session->failure = code;
+	session->why = why;
+	session->step = WEBSOCKET_SESSION_FAILING;
+	connection_want_read(&session->connection, false);
+	websocket_session_arm(session);
 }
 
 static void start_closing(
@@ -196,11 +216,14 @@ static bool write_compressed(struct websocket_session *session,
 void websocket_session_write(struct websocket_session *session, struct websocket_message *message,
         struct forebay_message *shared)
 {
-	if (session->step != WEBSOCKET_SESSION_OPEN || session->connection.closed) {
+	if ((session->step != WEBSOCKET_SESSION_OPEN &&
+	            session->step != WEBSOCKET_SESSION_FAILING) ||
+	        session->connection.closed) {
 		forebay_message_free(shared);
 		return;
 	}
 	if (message->has_content) {
+		session->unanswered -= session->unanswered > 0;
 		if (!write_compressed(session, message, shared))
 			connection_write_later(
 			        &session->connection, message->parts, message->count, shared);
@@ -212,6 +235,9 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 		        message->with.reason_length);
 	if (!message->has_content)
 		forebay_message_free(shared);
+	if (session->step == WEBSOCKET_SESSION_FAILING &&
+	        (message->close || session->unanswered == 0))
+		websocket_session_fail(session, session->failure, session->why);
 }
 
 static void on_backlog(struct connection *connection)
@@ -299,8 +325,13 @@ static void on_closed(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
 
-	websocket_session_leave(session,
-	        session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "", 0);
+	if (session->step == WEBSOCKET_SESSION_FAILING)
+		websocket_session_leave(
+		        session, session->failure, session->why, strlen(session->why));
+	else
+		websocket_session_leave(session,
+		        session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "",
+		        0);
 	session->step = WEBSOCKET_SESSION_OVER;
 	session->seam.muted = true;
 	if (!session->inside)
@@ -358,6 +389,9 @@ static void on_timer(struct timer *timer)
 	if (session->step == WEBSOCKET_SESSION_CLOSING) {
 		if (is_over(session, session->closing, options->websocket_close_timeout))
 			websocket_session_end(session);
+	} else if (session->step == WEBSOCKET_SESSION_FAILING) {
+		if (is_over(session, session->asked, ANSWER_GRACE))
+			websocket_session_fail(session, session->failure, session->why);
 	} else if (session->blocked_since &&
 	           left(session, session->blocked_since, options->websocket_full_timeout) <= 0) {
 		websocket_session_fail(session, WEBSOCKET_TRY_LATER, "no room for its message");
