@@ -21,6 +21,7 @@
 #include "server/connection.h"
 #include "server/lws_seam.h"
 #include "server/timer.h"
+#include "server/websocket_content.h"
 #include "server/websocket_gate.h"
 #include "server/websocket_message.h"
 #include "server/websocket_server.h"
@@ -45,23 +46,27 @@ struct websocket_session {
 	struct websocket_gate gate;
 	char *message; // of the client, as far as it has come; NULL: nothing of one
 	uint32_t message_length, message_size;
-	size_t awaited;        // octets of payload in what the library has been given
-	uint64_t order;        // of the next message to consumers
-	const char *why;       // of failure
-	char *receive_channel; // where messages and the disconnect go; NULL: as usual
-	uint16_t failure;      // close code: what the library was given turned out to be wrong
+	struct websocket_content *content; // of the message, if it is on its way and large
+	size_t awaited;                    // octets of payload in what the library has been given
+	uint64_t order;                    // of the next message to consumers
+	const char *why;                   // of failure
+	char *receive_channel;             // where messages and the disconnect go; NULL: as usual
+	uint16_t failure; // close code: what the library was given turned out to be wrong
 	uint8_t step;
 	uint8_t deflate; // window bits of compressed messages to the client; 0: none are compressed
 	struct channel_utf8 utf8;
 	bool said_farewell;  // the disconnect was sent, or is in server->farewells
 	bool inside;         // the library is at work on this connection
 	bool delivered;      // the message in hand was sent
+	bool in_parts;       // a consumer has sent a part, but not the last, of a message
+	bool parts_binary;   // ... which is binary
 	bool throttled;      // too many of our own frames wait; nothing is read
 	uint32_t unanswered; // messages sent to consumers, less those that came back since
 	uint32_t replies;    // octets of our own frames that wait, roughly
 	uint32_t copied;     // octets of messages to groups that wait
 	// Ticks of the wheel; 0: not so.
-	uint32_t opened, heard, active, asked, pinged, closing, blocked_since, backlog_since;
+	uint32_t opened, heard, active, asked, pinged, closing, blocked_since, backlog_since,
+	        part_since;
 	char reply_channel[40];
 	char remote_address[46]; // INET6_ADDRSTRLEN; "" for a unix socket
 };

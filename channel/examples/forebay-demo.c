@@ -195,11 +195,13 @@ static bool handle_socket(struct demo *demo, struct forebay_message *message)
 	const char *channel = forebay_message_channel(message);
 	const char *reply_channel = forebay_message_reply_channel(message);
 
-	if (strncmp(channel, "websocket.", strlen("websocket.")) != 0)
+	if (strcmp(channel, "websocket.disconnect") == 0)
+		return true; // nothing is kept of a connection
+	if (!reply_channel || strncmp(channel, "websocket.", strlen("websocket.")) != 0)
 		return false;
-	if (reply_channel && strcmp(channel, "websocket.receive") == 0)
+	if (strcmp(channel, "websocket.receive") == 0)
 		demo_socket_receive(demo, message, reply_channel);
-	else if (reply_channel && strcmp(channel, "websocket.connect") == 0)
+	else if (strcmp(channel, "websocket.connect") == 0)
 		demo_socket_connect(demo, message, reply_channel);
 	return true;
 }
@@ -222,7 +224,7 @@ static void handle(struct demo *demo, struct forebay_message *message)
 			demo_upload_drop(demo, reply_channel);
 		}
 	} else {
-		demo_upload_continue(demo, message);
+		(void)(demo_upload_continue(demo, message) || demo_relay_continue(demo, message));
 	}
 }
 
@@ -261,8 +263,10 @@ static int turn(struct demo *demo)
 
 		poll(&descriptor, 1, wait);
 	}
-	if (count == 0)
+	if (count == 0) {
 		demo_upload_sweep(demo);
+		demo_relay_sweep(demo);
+	}
 	return 0;
 }
 
@@ -275,7 +279,7 @@ static int run(struct demo *demo)
 	bool listening = true;
 	int result = 0;
 
-	while (result == 0 && (listening || demo->streams || demo->uploads)) {
+	while (result == 0 && (listening || demo->streams || demo->uploads || demo->relays)) {
 		if (stopping && listening) {
 			for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
 				if (strcmp(channels[i], "http.disconnect") != 0)
