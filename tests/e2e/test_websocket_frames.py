@@ -33,14 +33,20 @@ class Echo:
 
     def __init__(self, server, layer):
         self.layer = layer
+        self.waiting = []  # between channels there is no order
         self.client = WebSocket(server.address, TIMEOUT)
         self.client.open()
         self.name = self.event("connect")["reply_channel"]
 
     def event(self, channel):
+        for message in self.waiting:
+            if message["channel"] == "websocket." + channel:
+                self.waiting.remove(message)
+                return message
         message = self.layer.receive(TIMEOUT)
-        assert message and message["channel"] == "websocket." + channel, message
-        return message
+        assert message, f"no {channel} came"
+        self.waiting.append(message)
+        return self.event(channel)
 
     def consume(self, count=1):
         """Sends back the next COUNT messages."""
