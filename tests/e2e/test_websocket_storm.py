@@ -117,28 +117,29 @@ def storm(server, count, rounds):
 
 
 def test_a_storm_leaves_nothing_behind(serve):
-    count, rounds = 13 * (4 if SANITIZED else 12), 2 if SANITIZED else 8
+    count, rounds = 13 * (4 if SANITIZED else 12), 2 if SANITIZED else 6
     # Room for the connections of two rounds: what is leaked is missed soon.
     server = serve("--layer-reply-channels", 2 * count + 64)
     worker, = server.workers
+    accepted = sum(accepted for _, accepted in WAYS) * count // len(WAYS)
     with Ledger(server, "websocket.receive") as ledger:
         storm(server, count, 1)
         ledger.check()
-        before, open_before = used_blocks(server), descriptors(worker)
-        storm(server, count, rounds)
-        ledger.check()
-        middle = resident(worker)
-        storm(server, count, rounds)
-        ledger.check()
-        after = resident(worker)
-        accepted = sum(accepted for _, accepted in WAYS) * count // len(WAYS) * (1 + 2 * rounds)
+        open_before = descriptors(worker)
+        grown = []
+        # Each storm may meet more clients at once than those before it, and take memory to keep. Of what is
+        # leaked, be it a session a client, each storm would take at least as much again.
+        while not grown or (not SANITIZED and grown[-1] > 200 and len(grown) < 10):
+            before = resident(worker)
+            storm(server, count, rounds)
+            ledger.check()
+            grown.append(resident(worker) - before)
+        offered = accepted * (1 + rounds * len(grown))
         # A client that is gone before its request is looked at may not be heard of at all.
-        assert len(ledger.connects) <= accepted
-        assert len(ledger.connects) >= accepted // 3
+        assert offered // 3 <= len(ledger.connects) <= offered
         wait_until(lambda: descriptors(worker) <= open_before, "the end of all descriptors")
-        wait_until(lambda: used_blocks(server) <= before, "the end of all messages")
-    if not SANITIZED:  # their allocators keep what was freed
-        assert after - middle < 512, f"{middle} KiB, then {after} KiB"
+        wait_until(lambda: used_blocks(server) == 0, "the end of all messages")
+    assert SANITIZED or grown[-1] <= 200, f"KiB more after each storm: {grown}"
     assert server.workers == [worker]
 
 
