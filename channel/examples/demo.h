@@ -4,6 +4,7 @@
 //   forebay-demo.c   start-up, the loop, and which path does what: start reading here
 //   demo_reply.c     an answer in one message, which is what most consumers need
 //   demo_socket.c    WebSockets
+//   demo_chat.c      ... that talk with one another
 //   demo_relay.c     ... and their large messages
 //   demo_stream.c    answers in many messages, as fast as each client reads
 //   demo_upload.c    request bodies, however large
@@ -17,6 +18,8 @@
 #include <stdint.h>
 
 #include "channel/forebay.h"
+
+#define DEMO_CHAT "demo.chat.receive" // channel of what is said in the chat
 
 struct demo_relay;
 struct demo_stream;
@@ -53,6 +56,13 @@ void demo_socket_receive(
 
 // Sends demo->reply to a WebSocket. Returns false if it is gone, or doesn't take it in time.
 bool demo_socket_send(struct demo *demo, const char *reply_channel);
+
+// --- demo_chat.c ---
+
+// A WebSocket was opened that is to take part.
+void demo_chat_join(struct demo *demo, const char *reply_channel);
+// Something was said, or somebody has left.
+void demo_chat_receive(struct demo *demo, struct forebay_message *message);
 
 // --- demo_relay.c ---
 

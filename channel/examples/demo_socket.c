@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// demo_socket.c - WebSockets: an echo.
+// demo_socket.c - WebSockets: an echo, and who is at the wrong address.
 #include "channel/examples/demo.h"
 
 #include <stdio.h>
@@ -23,6 +23,10 @@ void demo_socket_connect(
 	const char *path = forebay_get_string(message, "path", NULL);
 	bool known = path && strcmp(path, "/ws/echo") == 0;
 
+	if (path && strcmp(path, "/ws/chat") == 0) {
+		demo_chat_join(demo, reply_channel);
+		return;
+	}
 	// `accept` matters only under --websocket-accept wait; else it is open already, and has to be closed.
 	forebay_message_reset(demo->reply);
 	forebay_put_boolean(demo->reply, "accept", known);

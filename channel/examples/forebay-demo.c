@@ -7,6 +7,7 @@
 //   /upload                    size and SHA-256 of the body
 //   /status/NNN                an answer with that status
 //   /ws/echo                   a WebSocket that echoes messages
+//   /ws/chat                   ... on which each gets what anybody says
 //   /                          a page to try them on
 //
 // Run it as `forebay serve --app forebay-demo`, or by itself with FOREBAY_LAYER set. It is one
@@ -212,7 +213,9 @@ static void handle(struct demo *demo, struct forebay_message *message)
 
 	if (handle_socket(demo, message))
 		return;
-	if (strcmp(channel, "http.request") == 0) {
+	if (strcmp(channel, DEMO_CHAT) == 0) {
+		demo_chat_receive(demo, message);
+	} else if (strcmp(channel, "http.request") == 0) {
 		answer_request(demo, message);
 	} else if (strcmp(channel, "http.disconnect") == 0) {
 		// A hint, and not only ours: another process may be told of a client of ours. That
@@ -271,7 +274,7 @@ static int turn(struct demo *demo)
 }
 
 static const char *const channels[] = {"http.request", "http.disconnect", "websocket.connect",
-        "websocket.receive", "websocket.disconnect"};
+        "websocket.receive", "websocket.disconnect", DEMO_CHAT};
 
 // Until told to stop; then finishes what has begun. Returns 0 or a negative errno.
 static int run(struct demo *demo)

@@ -88,6 +88,9 @@ class Bare(System):
 class Forebay(System, servers.Forebay):
     name = "forebay"
 
+    # In a broadcast all have to be in the group before the first message: the consumer's word is awaited.
+    accept = "now"
+
     def start(self):
         self.layer_directory = tempfile.mkdtemp(prefix="forebay-bench-",
                                                 dir=servers.memory_directory())
@@ -96,9 +99,13 @@ class Forebay(System, servers.Forebay):
             "--workers", self.arguments.workers, "--layer", "bench", "--layer-size", "128M",
             "--layer-reply-channels", "131072", "--max-connections", "120000",
             "--capacity", "websocket.connect=4096", "--websocket-ping-interval", "0",
-            "--app", BUILD / "channel/examples/forebay-demo",
+            "--websocket-accept", self.accept, "--app", BUILD / "channel/examples/forebay-demo",
             "--app-processes", self.arguments.app_processes, "--log-level", "warning",
             environment={"FOREBAY_DIR": self.layer_directory})
+
+
+class ForebayChat(Forebay):
+    accept = "wait"
 
 
 class Uvicorn(System):
@@ -265,14 +272,15 @@ def check_arguments(parser, arguments):
 
 
 @contextlib.contextmanager
-def running(names, arguments, directory):
+def running(kind, names, arguments, directory):
     """The systems that start; of others it is said why they don't."""
     started = []
+    systems = {**SYSTEMS, "forebay": ForebayChat} if kind == "broadcast" else SYSTEMS
     try:
         for name in names:
             own = pathlib.Path(directory) / name
             own.mkdir(exist_ok=True)
-            system = SYSTEMS[name](arguments, own)
+            system = systems[name](arguments, own)
             started.append(system)
             try:
                 system.start()
@@ -334,7 +342,7 @@ def run(arguments):
                 names = [name for name in names if name in ("bare", "forebay")]
             groups = [[name] for name in names] if job.kind == "memory" else [names]
             for group in groups:
-                with running(group, arguments, directory) as systems:
+                with running(job.kind, group, arguments, directory) as systems:
                     run_job(job, systems, arguments, figures)
     if not figures:
         sys.exit("nothing could be measured")

@@ -11,7 +11,7 @@ import struct
 import pytest
 
 import browser
-from conftest import SANITIZED
+from conftest import DEMO, SANITIZED
 
 pytestmark = [
     pytest.mark.skipif(not browser.PROGRAM, reason="Chromium is not installed"),
@@ -61,3 +61,35 @@ def test_the_page_echoes_through_a_websocket(chromium, demo, shot):
         await page.screenshot(shot)
 
     chromium.run(talk)
+
+
+def test_two_tabs_chat(chromium, serve, shot):
+    server = serve("--websocket-accept", "wait", app=DEMO, app_processes=2)
+    output = "document.querySelector('#chat ~ pre')"
+
+    async def say(page, name, text):
+        await page.evaluate(
+            "(() => { const form = document.getElementById('chat');"
+            f"form.elements.name.value = {name!r}; form.elements.text.value = {text!r};"
+            "form.requestSubmit(); })()")
+
+    async def talk(one, two):
+        for page in (one, two):
+            await page.call("Page.navigate", url=server.url("/"))
+            await page.wait(f"{output} && {output}.textContent.includes('open')")
+        await say(one, "Ann", "<img src=x onerror=alert(1)> & who is there?")
+        await say(two, "Bo", "me")
+        for page in (one, two):
+            await page.wait(f"{output}.textContent.includes('← Bo: me')")
+            await page.wait(f"{output}.textContent.includes("
+                            "'← Ann: <img src=x onerror=alert(1)> & who is there?')")
+            # It is shown as it was said, not as HTML.
+            assert await page.evaluate(f"{output}.querySelector('img') === null")
+        await one.evaluate("document.querySelector('#chat [data-close]').click()")
+        await one.wait(f"{output}.textContent.includes('closed, 1000')")
+        await say(two, "Bo", "she has left")
+        await two.wait(f"{output}.textContent.includes('← Bo: she has left')")
+        assert not await one.evaluate(f"{output}.textContent.includes('she has left')")
+        await two.screenshot(shot)
+
+    chromium.run(talk, count=2)
