@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from conftest import DEMO, TIMEOUT, wait_until
+from conftest import DEMO, TIMEOUT, is_alive, wait_until
 from websocket_raw import BINARY, TEXT, WebSocket, close_frame, frame
 
 
@@ -72,6 +72,7 @@ def test_a_worker_that_dies_takes_its_clients_out_of_the_chat(server):
     clients = [join(server) for _ in range(20)]
     victim = server.workers[0]
     os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not is_alive(victim), "its end")
     left = []
     for client in clients:
         # A connection of the dead worker has ended; one of the other's answers.
