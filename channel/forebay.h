@@ -342,6 +342,8 @@ FOREBAY_API int forebay_stream_open(
         struct forebay *layer, const char *prefix, char name[FOREBAY_NAME_SIZE]);
 // Ends it, dropping what nobody has received; its listener gets FOREBAY_GONE or nothing more.
 FOREBAY_API int forebay_stream_close(struct forebay *layer, const char *name);
+// The same, but only if all of it was received (or has expired); else returns FOREBAY_FULL and changes nothing.
+FOREBAY_API int forebay_stream_finish(struct forebay *layer, const char *name);
 
 // ---------------------------------------------------------------------------------------------
 // Groups: sets of channels that a message is sent to at once

@@ -414,10 +414,10 @@ int forebay_stream_open(struct forebay *layer, const char *prefix, char name[FOR
 	return 0;
 }
 
-int forebay_stream_close(struct forebay *layer, const char *name)
+static int end_stream(struct forebay *layer, const char *name, bool unread_too)
 {
 	struct shm_channel_mem *channel;
-	uint64_t id, waiting;
+	uint64_t id, waiting, head, tail;
 	struct shm_ring ring;
 
 	if (layer->stale)
@@ -429,6 +429,8 @@ int forebay_stream_close(struct forebay *layer, const char *name)
 	channel = &layer->segment.channel[ring.id];
 	if (load_acquire(&channel->maker) != layer->self.uid)
 		return FOREBAY_BAD_NAME;
+	if (!unread_too && shm_ring_pending(&ring, &layer->pool, &head, &tail) > 0)
+		return FOREBAY_FULL;
 	// Who listens or waits for room learns of the end now; afterwards the channel may be another's.
 	waiting = load_seq_cst(&channel->senders);
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
@@ -436,4 +438,14 @@ int forebay_stream_close(struct forebay *layer, const char *name)
 	(void)shm_table_end(&layer->table, &ring, true, NULL);
 	channel_nudge_slots(layer, waiting);
 	return 0;
+}
+
+int forebay_stream_close(struct forebay *layer, const char *name)
+{
+	return end_stream(layer, name, true);
+}
+
+int forebay_stream_finish(struct forebay *layer, const char *name)
+{
+	return end_stream(layer, name, false);
 }

@@ -15,9 +15,9 @@
 
 enum { HELP_COLUMNS = 100, HELP_INDENT = 33, WORKERS_MAX = 128 };
 
-static const char built_in_capacities[] =
-        "http.request=1000,http.response!*=16,http.request.body?*=16,websocket.send!*=32,"
-        "websocket.*=1000,*=100";
+static const char built_in_capacities[] = "http.request=1000,http.response!*=16,http.request.body?*"
+                                          "=16,websocket.receive.content?*=16,websocket.send!*=32,"
+                                          "websocket.*=1000,*=100";
 
 // The state of one reading: where each value came from, so that the stronger source wins.
 enum source {

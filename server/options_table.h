@@ -51,8 +51,8 @@ OPTION(STRING, layer_group, NULL, NULL, "GROUP", RESTART,
         "user group whose processes may attach to the layer too")
 OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N", RESTART,
         "messages that a channel whose name matches holds; the first match wins, built in last are "
-        "http.request=1000, http.response!*=16, http.request.body?*=16, websocket.send!*=32, "
-        "websocket.*=1000, *=100")
+        "http.request=1000, http.response!*=16, http.request.body?*=16, "
+        "websocket.receive.content?*=16, websocket.send!*=32, websocket.*=1000, *=100")
 OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,
         "age at which a message that nobody has received is dropped")
 
@@ -133,8 +133,9 @@ OPTION(ORIGINS, websocket_origin, NULL, NULL, "ORIGIN", RELOAD,
         "request's Host; others get 403; by default any is accepted")
 OPTION(BOOLEAN, websocket_deflate, "no", NULL, NULL, RELOAD,
         "compress messages if the client can (permessage-deflate, without context takeover)")
-OPTION(SIZE, websocket_max_message, "1M", "125..1M", "SIZE", RELOAD,
-        "of a client's message, compressed and not, or 1009; as sent in websocket.receive it may have 1 MB at most")
+OPTION(SIZE, websocket_max_message, "1M", "125..1G", "SIZE", RELOAD,
+        "of a client's message, compressed and not, or 1009; above 1M, what is larger than a message of the layer, "
+        "encoded, goes through a content_channel instead of 1009")
 OPTION(DURATION, websocket_full_timeout, "10s", "0..24h", "TIME", RELOAD,
         "for websocket.receive to have room for a message; the client isn't read meanwhile, and "
         "then closed with 1013")

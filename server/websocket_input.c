@@ -51,6 +51,8 @@ static void drop_message(struct websocket_session *session)
 
 void websocket_input_drop(struct websocket_session *session)
 {
+	websocket_content_leave(session->content);
+	session->content = NULL;
 	unlist_blocked(session);
 	session->blocked_since = 0;
 	drop_message(session);
@@ -99,26 +101,69 @@ static void block(struct websocket_session *session)
 	websocket_session_arm(session);
 }
 
-// Sends the message, all of which is at DATA, to the consumers.
-static void deliver(struct websocket_session *session, const char *data, size_t length)
+// Sends websocket.receive, with the message or the name of the channel that it is to come through.
+static int announce(struct websocket_session *session, const char *data, size_t length)
 {
 	struct websocket_server *server = session->server;
 	struct forebay_message *message = server->message;
+	bool binary = session->gate.binary;
 	int result;
 
 	forebay_message_reset(message);
 	forebay_put_text(message, "reply_channel", session->reply_channel);
 	forebay_put_integer(message, "order", (int64_t)session->order);
-	forebay_set_content(
-	        message, data, length, session->gate.binary ? FOREBAY_BINARY : FOREBAY_TEXT);
+	if (session->content) {
+		forebay_put_text(message, "content_channel", session->content->channel);
+		forebay_put_integer(message, "length", (int64_t)length);
+		forebay_put_boolean(message, "binary", binary);
+	} else {
+		forebay_set_content(message, data, length, binary ? FOREBAY_BINARY : FOREBAY_TEXT);
+	}
 	result = forebay_send(server->layer,
 	        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE, message,
 	        0);
+	session->order += result == 0;
+	return result;
+}
+
+// Sends a message that is larger than one of the layer's, or as much of it as there is room for.
+static int deliver_large(struct websocket_session *session, const char *data, size_t length)
+{
+	int result;
+
+	if (!session->content)
+		session->content = websocket_content_new(session->server, session->gate.binary);
+	if (!session->content)
+		return FOREBAY_NO_CHANNEL;
+	if (!session->content->announced) {
+		result = announce(session, data, length);
+		if (result)
+			return result;
+		session->content->announced = true;
+	}
+	result = websocket_content_send(session->content, data, length);
+	if (result == 0) {
+		websocket_content_leave(session->content);
+		session->content = NULL;
+	}
+	return result;
+}
+
+// Sends the message, all of which is at DATA, to the consumers.
+static void deliver(struct websocket_session *session, const char *data, size_t length)
+{
+	struct websocket_server *server = session->server;
+	bool large = session->content != NULL;
+	int result = large ? 0 : announce(session, data, length);
+
+	if (large || (result == FOREBAY_TOO_LARGE &&
+	                     server->options->websocket_max_message > FOREBAY_MESSAGE_MAX))
+		result = deliver_large(session, data, length);
 	switch (result) {
 	case 0:
 		session->delivered = true;
-		session->order++;
-		session->active = websocket_session_now(session);
+		session->active = session->asked = websocket_session_now(session);
+		session->unanswered++;
 		server->stats.received++;
 		break;
 	case FOREBAY_FULL:
@@ -199,7 +244,7 @@ static bool take(struct websocket_session *session, const char *data, size_t len
 	if (result < 0 && !session->failure)
 		note_failure(session, WEBSOCKET_INTERNAL_ERROR, "refused by libwebsockets");
 	if (session->failure)
-		websocket_session_fail(session, session->failure, session->why);
+		websocket_session_refuse(session, session->failure, session->why);
 	return !session->failure;
 }
 
@@ -244,7 +289,7 @@ static bool end_message(struct websocket_session *session)
 	if (!session->blocked_since)
 		drop_message(session);
 	if (session->failure)
-		websocket_session_fail(session, session->failure, session->why);
+		websocket_session_refuse(session, session->failure, session->why);
 	return !session->failure;
 }
 
@@ -297,7 +342,7 @@ static bool step(struct websocket_session *session)
 		take_close(session, &close);
 		return false;
 	default:
-		websocket_session_fail(session, (uint16_t)result, session->gate.why);
+		websocket_session_refuse(session, (uint16_t)result, session->gate.why);
 		return false;
 	}
 	if (again)
@@ -309,12 +354,12 @@ void websocket_input_read(struct websocket_session *session)
 {
 	struct connection *connection = &session->connection;
 
-	while (session->step != WEBSOCKET_SESSION_OVER && !connection->closed &&
+	while (session->step < WEBSOCKET_SESSION_FAILING && !connection->closed &&
 	        !session->blocked_since && !session->throttled &&
 	        connection_input_length(connection) > 0)
 		if (!step(session))
 			break;
-	if (session->step == WEBSOCKET_SESSION_OVER || connection->closed)
+	if (session->step >= WEBSOCKET_SESSION_FAILING || connection->closed)
 		return;
 	connection_want_read(connection, !session->blocked_since && !session->throttled);
 	if (connection->eof && !session->blocked_since && !session->throttled) {
@@ -325,6 +370,8 @@ void websocket_input_read(struct websocket_session *session)
 
 bool websocket_input_unblock(struct websocket_session *session)
 {
+	size_t sent = session->content ? session->content->sent : 0;
+
 	deliver(session, session->message ? session->message : "", session->message_length);
 	if (session->failure) {
 		websocket_session_fail(session, session->failure, session->why);
@@ -332,6 +379,8 @@ bool websocket_input_unblock(struct websocket_session *session)
 	}
 	unlist_blocked(session);
 	if (!session->delivered) {
+		if (session->content && session->content->sent > sent)
+			session->blocked_since = websocket_session_now(session);
 		enlist_blocked(session);
 		return false;
 	}

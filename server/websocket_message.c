@@ -19,7 +19,8 @@ size_t websocket_message_header(char out[WEBSOCKET_HEADER_MAX], uint8_t first, u
 
 // The keys that are known and of the right type; others are ignored.
 struct keys {
-	const struct forebay_value *content, *binary, *close, *accept, *code, *reason;
+	const struct forebay_value *content, *binary, *more, *continues, *close, *accept, *code,
+	        *reason;
 };
 
 static const char *read_keys(
@@ -33,6 +34,9 @@ static const char *read_keys(
 	} known[] = {
 	        {"content", &keys->content, FOREBAY_TYPE_STRING, "content is not a string"},
 	        {"binary", &keys->binary, FOREBAY_TYPE_BOOLEAN, "binary is not a boolean"},
+	        {"more_content", &keys->more, FOREBAY_TYPE_BOOLEAN,
+	                "more_content is not a boolean"},
+	        {"continues", &keys->continues, FOREBAY_TYPE_BOOLEAN, "continues is not a boolean"},
 	        {"close", &keys->close, FOREBAY_TYPE_BOOLEAN, "close is not a boolean"},
 	        {"accept", &keys->accept, FOREBAY_TYPE_BOOLEAN, "accept is not a boolean"},
 	        {"code", &keys->code, FOREBAY_TYPE_INTEGER, "code is not an integer"},
@@ -85,21 +89,28 @@ static bool is_utf8(const struct websocket_message *out)
 	return channel_utf8_complete(&utf8);
 }
 
+// FIN, unless there is more, and the opcode: 0 for a continuation, 1 for text, 2 for binary.
+static uint8_t first_octet(const struct websocket_message *out)
+{
+	return (uint8_t)((out->more ? 0 : 0x80) | (out->continues ? 0 : out->binary ? 2 : 1));
+}
+
 static const char *read_content(
         struct forebay_message *message, const struct keys *keys, struct websocket_message *out)
 {
-	unsigned kind = FOREBAY_NO_CONTENT;
-	bool binary;
+	unsigned kind;
 
 	find_content(message, keys, out);
 	kind = forebay_message_kind(message);
 	out->has_content = kind != FOREBAY_NO_CONTENT || keys->content;
-	binary = kind & FOREBAY_BINARY || (keys->binary && keys->binary->integer);
-	if (out->has_content && !binary && !is_utf8(out))
+	out->binary = kind & FOREBAY_BINARY || (keys->binary && keys->binary->integer);
+	out->more = keys->more && keys->more->integer;
+	out->continues = keys->continues && keys->continues->integer;
+	if (out->has_content && !out->binary && !is_utf8(out))
 		return "text is not UTF-8";
 	out->parts[0].iov_base = out->header;
 	out->parts[0].iov_len =
-	        websocket_message_header(out->header, binary ? 0x82 : 0x81, out->length);
+	        websocket_message_header(out->header, first_octet(out), out->length);
 	return NULL;
 }
 

@@ -16,6 +16,9 @@
 // A message, mostly as views into it. The frame that carries its content is parts[0 .. count - 1].
 struct websocket_message {
 	bool has_content;
+	bool binary;
+	bool more;      // the next part of the same WebSocket message follows
+	bool continues; // this isn't its first part
 	bool close;
 	bool accept, has_accept;
 	struct websocket_close with;
@@ -32,5 +35,5 @@ struct websocket_message {
 // wrote it. Returns NULL, or what is wrong with it (static): it is to be dropped as a whole.
 const char *websocket_message_read(struct forebay_message *message, struct websocket_message *out);
 
-// Writes the header of a final frame: FIRST is its first octet. Returns its size.
+// Writes the header of a frame: FIRST is its first octet. Returns its size.
 size_t websocket_message_header(char out[WEBSOCKET_HEADER_MAX], uint8_t first, uint64_t length);

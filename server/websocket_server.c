@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/log.h"
+#include "server/websocket_content.h"
 #include "server/websocket_farewell.h"
 #include "server/websocket_input.h"
 #include "server/websocket_session.h"
@@ -34,6 +35,8 @@ int websocket_server_init(struct websocket_server *server, const struct options 
 
 void websocket_server_fini(struct websocket_server *server)
 {
+	while (server->contents)
+		websocket_content_free(server->contents);
 	websocket_farewell_leave(server);
 	lws_loop_fini(&server->loop);
 	websocket_deflate_fini(&server->deflate);

@@ -12,6 +12,7 @@
 #include "server/websocket_deflate.h"
 
 struct websocket_session;
+struct websocket_content;
 struct websocket_farewell;
 
 // Counters of one worker, written by it alone, never decreasing.
@@ -40,7 +41,8 @@ struct websocket_server {
 	struct websocket_session *sessions; // all of them
 	struct websocket_session *blocked, **blocked_last; // whose client's message finds no room
 	struct websocket_farewell *farewells,
-	        **last; // disconnects that found no room, oldest first
+	        **last;                     // disconnects that found no room, oldest first
+	struct websocket_content *contents; // of large messages
 	struct websocket_stats stats;
 	bool draining; // there will be no others
 };

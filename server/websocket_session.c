@@ -13,6 +13,10 @@
 #include "server/websocket_farewell.h"
 #include "server/websocket_input.h"
 
+// Milliseconds that answers to a client's last messages may take to overtake the CLOSE for what it broke
+// after them.
+#define ANSWER_GRACE 100
+
 #define COMPRESS_MIN 64 // octets of a message that are worth it
 
 static struct websocket_session *session_of(struct connection *connection)
@@ -43,6 +47,8 @@ void websocket_session_arm(struct websocket_session *session)
 
 	if (session->step == WEBSOCKET_SESSION_CLOSING) {
 		delay = left(session, session->closing, options->websocket_close_timeout);
+	} else if (session->step == WEBSOCKET_SESSION_FAILING) {
+		delay = left(session, session->asked, ANSWER_GRACE);
 	} else {
 		if (session->blocked_since)
 			least(&delay, left(session, session->blocked_since,
@@ -56,6 +62,9 @@ void websocket_session_arm(struct websocket_session *session)
 		if (session->backlog_since && options->websocket_slow_timeout)
 			least(&delay, left(session, session->backlog_since,
 			                      options->websocket_slow_timeout));
+		if (session->in_parts)
+			least(&delay,
+			        left(session, session->part_since, options->response_timeout));
 		if (options->websocket_idle_timeout)
 			least(&delay,
 			        left(session, session->active, options->websocket_idle_timeout));
@@ -126,9 +135,23 @@ void websocket_session_fail(struct websocket_session *session, uint16_t code, co
 	log_limited(LOG_LEVEL_INFO, "WebSocket closed with %u to %s: %s", code,
 	        *session->remote_address ? session->remote_address : "unix:", why);
 	websocket_session_leave(session, code, why, strlen(why));
-	if (session->step == WEBSOCKET_SESSION_OPEN)
+	if (session->step == WEBSOCKET_SESSION_OPEN || session->step == WEBSOCKET_SESSION_FAILING)
 		websocket_session_write_close(session, code, "", 0);
 	websocket_session_end(session);
+}
+
+void websocket_session_refuse(struct websocket_session *session, uint16_t code, const char *why)
+{
+	if (session->step != WEBSOCKET_SESSION_OPEN || session->unanswered == 0 ||
+	        left(session, session->asked, ANSWER_GRACE) <= 0) {
+		websocket_session_fail(session, code, why);
+		return;
+	}
+	session->failure = code;
+	session->why = why;
+	session->step = WEBSOCKET_SESSION_FAILING;
+	connection_want_read(&session->connection, false);
+	websocket_session_arm(session);
 }
 
 static void start_closing(
@@ -171,7 +194,7 @@ static const char *move_channel(struct websocket_session *session, const struct 
 	return NULL;
 }
 
-// Writes the message compressed, if that makes it smaller. Returns whether it did.
+// Writes the message compressed, if that makes it smaller and it isn't one in parts. Returns whether it did.
 static bool write_compressed(struct websocket_session *session,
         const struct websocket_message *message, struct forebay_message *shared)
 {
@@ -179,7 +202,8 @@ static bool write_compressed(struct websocket_session *session,
 	struct iovec part;
 	size_t length, size;
 
-	if (!session->deflate || message->length < COMPRESS_MIN)
+	if (!session->deflate || message->length < COMPRESS_MIN || message->more ||
+	        message->continues)
 		return false;
 	length = websocket_deflate_compress(&session->server->deflate, session->deflate,
 	        message->parts + 1, message->count - 1, message->length, sizeof(header), &out);
@@ -193,14 +217,52 @@ static bool write_compressed(struct websocket_session *session,
 	return true;
 }
 
+static void refuse_message(
+        struct websocket_session *session, struct forebay_message *shared, const char *wrong)
+{
+	log_limited(
+	        LOG_LEVEL_WARNING, "malformed message on %s: %s", session->reply_channel, wrong);
+	session->server->stats.malformed++;
+	forebay_message_free(shared);
+}
+
+// A message in parts becomes one in frames, between which there can't be another. Returns NULL, or what is wrong.
+static const char *take_part(
+        struct websocket_session *session, const struct websocket_message *message)
+{
+	if (message->continues && !session->in_parts)
+		return "continues nothing";
+	if (!message->continues && session->in_parts)
+		return "between the parts of another";
+	if (message->continues && message->binary != session->parts_binary)
+		return "text and binary parts in one message";
+	session->parts_binary = message->binary;
+	session->in_parts = message->more;
+	session->part_since = websocket_session_now(session);
+	if (message->more)
+		websocket_session_arm(session);
+	return NULL;
+}
+
 void websocket_session_write(struct websocket_session *session, struct websocket_message *message,
         struct forebay_message *shared)
 {
-	if (session->step != WEBSOCKET_SESSION_OPEN || session->connection.closed) {
+	if ((session->step != WEBSOCKET_SESSION_OPEN &&
+	            session->step != WEBSOCKET_SESSION_FAILING) ||
+	        session->connection.closed) {
 		forebay_message_free(shared);
 		return;
 	}
+	if (message->has_content && (message->more || message->continues || session->in_parts)) {
+		const char *wrong = take_part(session, message);
+
+		if (wrong) {
+			refuse_message(session, shared, wrong);
+			return;
+		}
+	}
 	if (message->has_content) {
+		session->unanswered -= session->unanswered > 0 && !message->more;
 		if (!write_compressed(session, message, shared))
 			connection_write_later(
 			        &session->connection, message->parts, message->count, shared);
@@ -212,6 +274,9 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 		        message->with.reason_length);
 	if (!message->has_content)
 		forebay_message_free(shared);
+	if (session->step == WEBSOCKET_SESSION_FAILING &&
+	        (message->close || session->unanswered == 0))
+		websocket_session_fail(session, session->failure, session->why);
 }
 
 static void on_backlog(struct connection *connection)
@@ -233,6 +298,8 @@ bool websocket_session_broadcast(
 	if (session->step != WEBSOCKET_SESSION_OPEN || connection->closed)
 		return false;
 	if (message->has_content) {
+		if (session->in_parts || message->more || message->continues)
+			return false;
 		if (connection->output && session->copied + length > WEBSOCKET_SESSION_COPIED)
 			return false;
 		connection_write_copy(connection, message->parts, message->count);
@@ -261,10 +328,7 @@ static void on_message(struct connection *connection, struct forebay_message *sh
 		websocket_session_write(session, &message, shared);
 		return;
 	}
-	log_limited(
-	        LOG_LEVEL_WARNING, "malformed message on %s: %s", session->reply_channel, wrong);
-	session->server->stats.malformed++;
-	forebay_message_free(shared);
+	refuse_message(session, shared, wrong);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -299,8 +363,13 @@ static void on_closed(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
 
-	websocket_session_leave(session,
-	        session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "", 0);
+	if (session->step == WEBSOCKET_SESSION_FAILING)
+		websocket_session_leave(
+		        session, session->failure, session->why, strlen(session->why));
+	else
+		websocket_session_leave(session,
+		        session->server->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_ABNORMAL, "",
+		        0);
 	session->step = WEBSOCKET_SESSION_OVER;
 	session->seam.muted = true;
 	if (!session->inside)
@@ -358,6 +427,9 @@ static void on_timer(struct timer *timer)
 	if (session->step == WEBSOCKET_SESSION_CLOSING) {
 		if (is_over(session, session->closing, options->websocket_close_timeout))
 			websocket_session_end(session);
+	} else if (session->step == WEBSOCKET_SESSION_FAILING) {
+		if (is_over(session, session->asked, ANSWER_GRACE))
+			websocket_session_fail(session, session->failure, session->why);
 	} else if (session->blocked_since &&
 	           left(session, session->blocked_since, options->websocket_full_timeout) <= 0) {
 		websocket_session_fail(session, WEBSOCKET_TRY_LATER, "no room for its message");
@@ -368,6 +440,9 @@ static void on_timer(struct timer *timer)
 	           is_over(session, session->pinged, options->websocket_pong_timeout)) {
 		websocket_session_leave(session, WEBSOCKET_ABNORMAL, "ping timed out", 14);
 		connection_close(&session->connection);
+	} else if (session->in_parts &&
+	           is_over(session, session->part_since, options->response_timeout)) {
+		websocket_session_close(session, WEBSOCKET_INTERNAL_ERROR, "the rest didn't come");
 	} else if (is_over(session, session->opened, options->websocket_lifetime)) {
 		websocket_session_close(session, WEBSOCKET_GOING_AWAY, "lifetime is over");
 	} else if (is_over(session, session->active, options->websocket_idle_timeout)) {

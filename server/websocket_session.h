@@ -4,8 +4,9 @@
 //   client -> connection -> websocket_gate -> lws_loop -> websocket.receive
 //   client <- connection <- frame header + the message's content, in shared memory <- websocket.send!...
 //
-//   OPEN --our CLOSE--> CLOSING --theirs, or time--> OVER
-//     \_______their CLOSE, a violation, the end of the connection___/
+//   OPEN --our CLOSE--> CLOSING --theirs, or time---------> OVER
+//    |\____their CLOSE, a violation, the end of the connection___/|
+//    \--a violation--> FAILING --answers to what came before it--/
 //
 // A session is made in the place of the http_session whose connection is upgraded. While a client's message
 // finds no room (blocked), nothing more of that client is read. What a client is sent stays in shared memory
@@ -20,6 +21,7 @@
 #include "server/connection.h"
 #include "server/lws_seam.h"
 #include "server/timer.h"
+#include "server/websocket_content.h"
 #include "server/websocket_gate.h"
 #include "server/websocket_message.h"
 #include "server/websocket_server.h"
@@ -29,6 +31,7 @@
 enum websocket_session_step {
 	WEBSOCKET_SESSION_OPEN,
 	WEBSOCKET_SESSION_CLOSING, // our CLOSE is written, the client's is awaited
+	WEBSOCKET_SESSION_FAILING, // nothing more is read; what was asked before may still be answered
 	WEBSOCKET_SESSION_OVER,    // nothing more is read or written
 };
 
@@ -43,22 +46,27 @@ struct websocket_session {
 	struct websocket_gate gate;
 	char *message; // of the client, as far as it has come; NULL: nothing of one
 	uint32_t message_length, message_size;
-	size_t awaited;        // octets of payload in what the library has been given
-	uint64_t order;        // of the next message to consumers
-	const char *why;       // of failure
-	char *receive_channel; // where messages and the disconnect go; NULL: as usual
-	uint16_t failure;      // close code: what the library was given turned out to be wrong
+	struct websocket_content *content; // of the message, if it is on its way and large
+	size_t awaited;                    // octets of payload in what the library has been given
+	uint64_t order;                    // of the next message to consumers
+	const char *why;                   // of failure
+	char *receive_channel;             // where messages and the disconnect go; NULL: as usual
+	uint16_t failure; // close code: what the library was given turned out to be wrong
 	uint8_t step;
 	uint8_t deflate; // window bits of compressed messages to the client; 0: none are compressed
 	struct channel_utf8 utf8;
-	bool said_farewell; // the disconnect was sent, or is in server->farewells
-	bool inside;        // the library is at work on this connection
-	bool delivered;     // the message in hand was sent
-	bool throttled;     // too many of our own frames wait; nothing is read
-	uint32_t replies;   // octets of our own frames that wait, roughly
-	uint32_t copied;    // octets of messages to groups that wait
+	bool said_farewell;  // the disconnect was sent, or is in server->farewells
+	bool inside;         // the library is at work on this connection
+	bool delivered;      // the message in hand was sent
+	bool in_parts;       // a consumer has sent a part, but not the last, of a message
+	bool parts_binary;   // ... which is binary
+	bool throttled;      // too many of our own frames wait; nothing is read
+	uint32_t unanswered; // messages sent to consumers, less those that came back since
+	uint32_t replies;    // octets of our own frames that wait, roughly
+	uint32_t copied;     // octets of messages to groups that wait
 	// Ticks of the wheel; 0: not so.
-	uint32_t opened, heard, active, pinged, closing, blocked_since, backlog_since;
+	uint32_t opened, heard, active, asked, pinged, closing, blocked_since, backlog_since,
+	        part_since;
 	char reply_channel[40];
 	char remote_address[46]; // INET6_ADDRSTRLEN; "" for a unix socket
 };
@@ -121,3 +129,9 @@ void websocket_session_end(struct websocket_session *session);
 
 // The client has broken a rule or a limit: tells it, and ends (RFC 6455, 7.1.7). Not while session->inside.
 void websocket_session_fail(struct websocket_session *session, uint16_t code, const char *why);
+
+// The same for what the client has sent. Messages that came before, and were well-formed, are on their way
+// through a consumer: a client that sees the answers knows how far it was understood. So the end waits for
+// as many messages as are unanswered, a moment, as pipelined requests of HTTP are answered before the one
+// that is malformed.
+void websocket_session_refuse(struct websocket_session *session, uint16_t code, const char *why);

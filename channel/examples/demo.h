@@ -4,6 +4,8 @@
 //   forebay-demo.c   start-up, the loop, and which path does what: start reading here
 //   demo_reply.c     an answer in one message, which is what most consumers need
 //   demo_socket.c    WebSockets
+//   demo_chat.c      ... that talk with one another
+//   demo_relay.c     ... and their large messages
 //   demo_stream.c    answers in many messages, as fast as each client reads
 //   demo_upload.c    request bodies, however large
 //   demo_page.html   the page at /
@@ -17,6 +19,9 @@
 
 #include "channel/forebay.h"
 
+#define DEMO_CHAT "demo.chat.receive" // channel of what is said in the chat
+
+struct demo_relay;
 struct demo_stream;
 struct demo_upload;
 
@@ -25,6 +30,7 @@ struct demo {
 	struct forebay_message *reply; // built anew for every message that is sent
 	struct demo_stream *streams;   // answers under way
 	struct demo_upload *uploads;   // bodies under way
+	struct demo_relay *relays;     // large messages of WebSockets under way
 };
 
 // Milliseconds of a clock that only goes forward.
@@ -47,6 +53,25 @@ void demo_socket_connect(
         struct demo *demo, struct forebay_message *message, const char *reply_channel);
 void demo_socket_receive(
         struct demo *demo, struct forebay_message *message, const char *reply_channel);
+
+// Sends demo->reply to a WebSocket. Returns false if it is gone, or doesn't take it in time.
+bool demo_socket_send(struct demo *demo, const char *reply_channel);
+
+// --- demo_chat.c ---
+
+// A WebSocket was opened that is to take part.
+void demo_chat_join(struct demo *demo, const char *reply_channel);
+// Something was said, or somebody has left.
+void demo_chat_receive(struct demo *demo, struct forebay_message *message);
+
+// --- demo_relay.c ---
+
+// Sends back the message that comes through CONTENT_CHANNEL.
+void demo_relay_start(struct demo *demo, const char *reply_channel, const char *content_channel);
+// Takes the next part of a message. Returns false if MESSAGE is not from a content channel.
+bool demo_relay_continue(struct demo *demo, struct forebay_message *message);
+// Drops the messages whose client has left without a word. To be called now and then.
+void demo_relay_sweep(struct demo *demo);
 
 // --- demo_stream.c ---
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// demo_socket.c - WebSockets: an echo.
+// demo_socket.c - WebSockets: an echo, and who is at the wrong address.
 #include "channel/examples/demo.h"
 
 #include <stdio.h>
@@ -8,12 +8,13 @@
 #define SEND_PATIENCE 1000 // ms
 
 // A client that doesn't read what it asked for is let go, so that it holds up nobody.
-static void send_to_socket(struct demo *demo, const char *reply_channel)
+bool demo_socket_send(struct demo *demo, const char *reply_channel)
 {
 	int result = forebay_send(demo->layer, reply_channel, demo->reply, SEND_PATIENCE);
 
 	if (result != 0 && result != FOREBAY_GONE)
 		fprintf(stderr, "forebay-demo: can't send: %s\n", forebay_strerror(result));
+	return result == 0;
 }
 
 void demo_socket_connect(
@@ -22,6 +23,10 @@ void demo_socket_connect(
 	const char *path = forebay_get_string(message, "path", NULL);
 	bool known = path && strcmp(path, "/ws/echo") == 0;
 
+	if (path && strcmp(path, "/ws/chat") == 0) {
+		demo_chat_join(demo, reply_channel);
+		return;
+	}
 	// `accept` matters only under --websocket-accept wait; else it is open already, and has to be closed.
 	forebay_message_reset(demo->reply);
 	forebay_put_boolean(demo->reply, "accept", known);
@@ -30,7 +35,7 @@ void demo_socket_connect(
 		forebay_put_integer(demo->reply, "code", 4404);
 		forebay_put_text(demo->reply, "reason", "no such path");
 	}
-	send_to_socket(demo, reply_channel);
+	demo_socket_send(demo, reply_channel);
 }
 
 void demo_socket_receive(
@@ -39,10 +44,13 @@ void demo_socket_receive(
 	size_t length;
 	unsigned kind;
 	const void *content = forebay_message_content(message, &length, &kind);
+	const char *content_channel = forebay_get_string(message, "content_channel", NULL);
 
+	if (content_channel)
+		demo_relay_start(demo, reply_channel, content_channel);
 	if (!content)
 		return;
 	forebay_message_reset(demo->reply);
 	forebay_set_content(demo->reply, content, length, kind);
-	send_to_socket(demo, reply_channel);
+	demo_socket_send(demo, reply_channel);
 }

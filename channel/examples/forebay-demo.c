@@ -7,6 +7,7 @@
 //   /upload                    size and SHA-256 of the body
 //   /status/NNN                an answer with that status
 //   /ws/echo                   a WebSocket that echoes messages
+//   /ws/chat                   ... on which each gets what anybody says
 //   /                          a page to try them on
 //
 // Run it as `forebay serve --app forebay-demo`, or by itself with FOREBAY_LAYER set. It is one
@@ -195,11 +196,13 @@ static bool handle_socket(struct demo *demo, struct forebay_message *message)
 	const char *channel = forebay_message_channel(message);
 	const char *reply_channel = forebay_message_reply_channel(message);
 
-	if (strncmp(channel, "websocket.", strlen("websocket.")) != 0)
+	if (strcmp(channel, "websocket.disconnect") == 0)
+		return true; // nothing is kept of a connection
+	if (!reply_channel || strncmp(channel, "websocket.", strlen("websocket.")) != 0)
 		return false;
-	if (reply_channel && strcmp(channel, "websocket.receive") == 0)
+	if (strcmp(channel, "websocket.receive") == 0)
 		demo_socket_receive(demo, message, reply_channel);
-	else if (reply_channel && strcmp(channel, "websocket.connect") == 0)
+	else if (strcmp(channel, "websocket.connect") == 0)
 		demo_socket_connect(demo, message, reply_channel);
 	return true;
 }
@@ -210,7 +213,9 @@ static void handle(struct demo *demo, struct forebay_message *message)
 
 	if (handle_socket(demo, message))
 		return;
-	if (strcmp(channel, "http.request") == 0) {
+	if (strcmp(channel, DEMO_CHAT) == 0) {
+		demo_chat_receive(demo, message);
+	} else if (strcmp(channel, "http.request") == 0) {
 		answer_request(demo, message);
 	} else if (strcmp(channel, "http.disconnect") == 0) {
 		// A hint, and not only ours: another process may be told of a client of ours. That
@@ -222,7 +227,7 @@ static void handle(struct demo *demo, struct forebay_message *message)
 			demo_upload_drop(demo, reply_channel);
 		}
 	} else {
-		demo_upload_continue(demo, message);
+		(void)(demo_upload_continue(demo, message) || demo_relay_continue(demo, message));
 	}
 }
 
@@ -261,13 +266,15 @@ static int turn(struct demo *demo)
 
 		poll(&descriptor, 1, wait);
 	}
-	if (count == 0)
+	if (count == 0) {
 		demo_upload_sweep(demo);
+		demo_relay_sweep(demo);
+	}
 	return 0;
 }
 
 static const char *const channels[] = {"http.request", "http.disconnect", "websocket.connect",
-        "websocket.receive", "websocket.disconnect"};
+        "websocket.receive", "websocket.disconnect", DEMO_CHAT};
 
 // Until told to stop; then finishes what has begun. Returns 0 or a negative errno.
 static int run(struct demo *demo)
@@ -275,7 +282,7 @@ static int run(struct demo *demo)
 	bool listening = true;
 	int result = 0;
 
-	while (result == 0 && (listening || demo->streams || demo->uploads)) {
+	while (result == 0 && (listening || demo->streams || demo->uploads || demo->relays)) {
 		if (stopping && listening) {
 			for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
 				if (strcmp(channels[i], "http.disconnect") != 0)

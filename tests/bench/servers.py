@@ -19,7 +19,7 @@ import report
 
 ROOT = report.ROOT
 TICKS = os.sysconf("SC_CLK_TCK")
-PACKAGES = ["uvicorn", "uvloop", "httptools", "daphne"]
+PACKAGES = ["uvicorn", "uvloop", "httptools", "daphne", "websockets", "wsproto"]
 
 ASGI_APPLICATION = '''
 async def application(scope, receive, send):
@@ -139,13 +139,16 @@ class System:
         return kibibytes / 1024
 
 
+def memory_directory():
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 class Forebay(System):
     name = "forebay"
     path = "/hello"
 
     def start(self):
-        shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.layer_directory = tempfile.mkdtemp(prefix="forebay-bench-", dir=shared)
+        self.layer_directory = tempfile.mkdtemp(prefix="forebay-bench-", dir=memory_directory())
         self.spawn(
             ROOT / "build/server/forebay", "serve", "--bind", f"127.0.0.1:{self.port}",
             "--workers", self.arguments.workers, "--layer", "bench",
@@ -212,15 +215,18 @@ class Daphne(System):
     name = "daphne"
 
     def start(self):
-        python = python_with("daphne")
         (self.directory / "bench_application.py").write_text(ASGI_APPLICATION)
+        self.start_processes(self.arguments.workers, "bench_application:application")
+
+    def start_processes(self, count, application, *options):
+        python = python_with("daphne")
         # Daphne has no workers of its own: as many processes share one listening socket.
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", self.port))
             listener.listen(1024)
-            for _ in range(self.arguments.workers):
+            for _ in range(count):
                 self.spawn(python, "-m", "daphne", "--fd", listener.fileno(), "--verbosity", "0",
-                           "bench_application:application", pass_fds=[listener.fileno()])
+                           *options, application, pass_fds=[listener.fileno()])
 
 
 SYSTEMS = {system.name: system for system in (Forebay, Nginx, Uvicorn, Daphne)}

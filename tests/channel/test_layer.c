@@ -318,6 +318,23 @@ TEST(a_stream_passes_messages_until_it_ends_and_its_listener_learns_of_the_end)
 	discard(layer);
 }
 
+TEST(a_stream_is_finished_when_all_was_received)
+{
+	struct forebay *layer = attach(NULL), *reader = attach(NULL);
+	char name[FOREBAY_NAME_SIZE];
+
+	EXPECT_INT(forebay_stream_open(layer, "body", name), 0);
+	EXPECT_INT(send_number(layer, name, 7), 0);
+	EXPECT_INT(forebay_stream_finish(layer, name), FOREBAY_FULL);
+	EXPECT_INT(forebay_stream_finish(reader, name), FOREBAY_BAD_NAME);
+	EXPECT_INT(forebay_listen(reader, name), 0);
+	EXPECT_INT(receive_number(reader), 7);
+	EXPECT_INT(forebay_stream_finish(layer, name), 0);
+	EXPECT_INT(forebay_stream_finish(layer, name), FOREBAY_GONE);
+	forebay_close(reader);
+	discard(layer);
+}
+
 TEST(streams_leave_nothing_behind_however_many_there_were)
 {
 	struct forebay *layer = attach(NULL);

@@ -169,8 +169,9 @@ TEST(capacities_end_with_the_built_in_ones)
 
 	EXPECT_INT(PARSE("--capacity", "a.*=5", "--capacity=b=c=7"), 0);
 	text = options_capacities(&options);
-	EXPECT_STRING(text, "a.*=5,b=c=7,http.request=1000,http.response!*=16,http.request.body?*="
-	                    "16,websocket.send!*=32,websocket.*=1000,*=100");
+	EXPECT_STRING(text,
+	        "a.*=5,b=c=7,http.request=1000,http.response!*=16,http.request.body?*=16,"
+	        "websocket.receive.content?*=16,websocket.send!*=32,websocket.*=1000,*=100");
 	free(text);
 	EXPECT_INT(PARSE("--capacity=a=0"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--capacity==3"), OPTIONS_INVALID);
