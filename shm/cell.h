@@ -18,7 +18,8 @@
 #include "shm/table.h"
 
 enum {
-	SHM_CELL_WORDS = 16,
+	SHM_CELL_BITS = 4, // of a key, that a cell tells apart
+	SHM_CELL_WORDS = 1 << SHM_CELL_BITS,
 	SHM_CELLS_RESERVED =
 	        16, // the first ones: for compaction only, which frees more than it takes
 };

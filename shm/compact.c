@@ -3,7 +3,7 @@
 
 #include "shm/cell.h"
 
-#define LEVELS   16
+#define LEVELS   (64 / SHM_CELL_BITS)
 #define RESTARTS 1000
 
 static shm_atomic64 *word_of(struct shm_table *table, const struct shm_entry *group)
@@ -63,7 +63,7 @@ static void settle(struct change *change, uint64_t word, unsigned shift, uint64_
 	if (SHM_WORD_TAG(word) == SHM_TAG_NODE)
 		for (int i = 0; shift < 64 && i < SHM_CELL_WORDS; i++)
 			settle(change, load_acquire(&change->table->segment->cells[cell].word[i]),
-			        shift + 4, own);
+			        shift + SHM_CELL_BITS, own);
 	else if (shm_member_second(change->table->segment, cell, &second) &&
 	         load_relaxed(own_of(change, second)) == held)
 		store_release(own_of(change, second), own);
@@ -110,7 +110,7 @@ static void empty_stock(struct change *change)
 
 static bool take_cell(struct change *change, unsigned shift, bool stock, uint32_t *cell)
 {
-	unsigned level = shift / 4;
+	unsigned level = shift / SHM_CELL_BITS;
 
 	if (!change->stocked)
 		fill_stock(change);
@@ -142,7 +142,7 @@ static void plan_node(struct change *change, uint32_t cell, unsigned shift, stru
 
 		plan->old[i] = plan->new[i] = word;
 		if (SHM_WORD_TAG(word) == SHM_TAG_NODE) {
-			plan->new[i] = prune(change, word, shift + 4);
+			plan->new[i] = prune(change, word, shift + SHM_CELL_BITS);
 		} else if (word != 0 &&
 		           !shm_member_valid(change->table->segment, word, change->now)) {
 			hold_name(change, word);
@@ -183,8 +183,9 @@ static uint64_t prune(struct change *change, uint64_t node, unsigned shift)
 		for (int i = 0; i < SHM_CELL_WORDS; i++) {
 			if (plan.new[i] == plan.old[i])
 				continue;
-			settle(change, plan.new[i], shift + 4, SHM_FREE);
-			settle(change, plan.old[i], shift + 4, SHM_OWN_USED(change->group));
+			settle(change, plan.new[i], shift + SHM_CELL_BITS, SHM_FREE);
+			settle(change, plan.old[i], shift + SHM_CELL_BITS,
+			        SHM_OWN_USED(change->group));
 		}
 		return node;
 	}
@@ -298,7 +299,7 @@ static enum content survey_cell(struct survey *survey, uint32_t cell, unsigned s
 		if (word == 0)
 			continue;
 		if (SHM_WORD_TAG(word) == SHM_TAG_NODE) {
-			content = survey_cell(survey, SHM_WORD_CELL(word), shift + 4);
+			content = survey_cell(survey, SHM_WORD_CELL(word), shift + SHM_CELL_BITS);
 		} else if (shm_member_valid(survey->table->segment, word, survey->now)) {
 			survey->members++;
 			survey->cells += SHM_WORD_TAG(word) == SHM_TAG_PLAIN;
@@ -448,7 +449,7 @@ static void find_below(struct search *search, uint64_t word, unsigned shift)
 		for (int i = 0; i < SHM_CELL_WORDS; i++)
 			find_below(search,
 			        load_acquire(&search->table->segment->cells[cell].word[i]),
-			        shift + 4);
+			        shift + SHM_CELL_BITS);
 	}
 }
 

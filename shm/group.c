@@ -11,9 +11,15 @@ static shm_atomic64 *word_of(struct shm_table *table, const struct shm_entry *gr
 	return &table->segment->channel[group->index].group;
 }
 
+// The number of the slot where KEY belongs, in a cell at SHIFT.
+static unsigned part_of(uint64_t key, unsigned shift)
+{
+	return key >> shift & (SHM_CELL_WORDS - 1);
+}
+
 static shm_atomic64 *slot_in(struct shm_table *table, uint32_t cell, uint64_t key, unsigned shift)
 {
-	return &table->segment->cells[cell].word[key >> shift & 15];
+	return &table->segment->cells[cell].word[part_of(key, shift)];
 }
 
 static bool is_cell(const struct shm_table *table, uint32_t cell)
@@ -68,7 +74,7 @@ void shm_group_leave(struct shm_table *table)
 static shm_atomic64 *descend(
         struct shm_table *table, uint32_t cell, uint64_t key, unsigned *shift, uint64_t *word)
 {
-	for (*shift = 0; *shift < 64 && is_cell(table, cell); *shift += 4) {
+	for (*shift = 0; *shift < 64 && is_cell(table, cell); *shift += SHM_CELL_BITS) {
 		shm_atomic64 *slot = slot_in(table, cell, key, *shift);
 
 		// Acquire: pairs with the CAS that put a node or a name's cell there, filled before.
@@ -128,7 +134,7 @@ static enum shm_result draw_branch(struct shm_table *table, struct draft *draft,
 {
 	shm_atomic64 *above = NULL;
 
-	for (shift += 4; shift < 64; shift += 4) {
+	for (shift += SHM_CELL_BITS; shift < 64; shift += SHM_CELL_BITS) {
 		uint32_t cell;
 
 		if (!draw(table, draft))
@@ -139,7 +145,7 @@ static enum shm_result draw_branch(struct shm_table *table, struct draft *draft,
 		else
 			*node = SHM_WORD_NODE(cell);
 		above = slot_in(table, cell, key, shift);
-		if ((old_key >> shift & 15) != (key >> shift & 15)) {
+		if (part_of(old_key, shift) != part_of(key, shift)) {
 			store_relaxed(slot_in(table, cell, old_key, shift), old);
 			store_relaxed(above, new);
 			return SHM_OK;
@@ -297,7 +303,7 @@ static bool take(struct listing *listing, uint64_t word, uint64_t prefix, unsign
 	if (!shm_member_key(listing->table->segment, word, &key))
 		return true;
 	order = order_of(key);
-	if (order < listing->place->next || (order ^ prefix) >> (60 - shift) != 0)
+	if (order < listing->place->next || (order ^ prefix) >> (64 - SHM_CELL_BITS - shift) != 0)
 		return true;
 	if (listing->count == listing->room) {
 		listing->place->next = order;
@@ -317,13 +323,14 @@ static bool list_cell(struct listing *listing, uint32_t cell, uint64_t prefix, u
 		return true;
 	listing->left--;
 	for (uint64_t i = 0; i < SHM_CELL_WORDS; i++) {
-		uint64_t below = prefix | i << (60 - shift), word;
+		uint64_t below = prefix | i << (64 - SHM_CELL_BITS - shift), word;
 
-		if (next > below && (next ^ below) >> (60 - shift) != 0)
+		if (next > below && (next ^ below) >> (64 - SHM_CELL_BITS - shift) != 0)
 			continue; // all of it comes before the place
 		word = load_acquire(&listing->table->segment->cells[cell].word[i]);
 		if (SHM_WORD_TAG(word) == SHM_TAG_NODE
-		                ? !list_cell(listing, SHM_WORD_CELL(word), below, shift + 4)
+		                ? !list_cell(listing, SHM_WORD_CELL(word), below,
+		                          shift + SHM_CELL_BITS)
 		                : word != 0 && !take(listing, word, below, shift))
 			return false;
 	}

@@ -386,7 +386,8 @@ static bool prepare(struct shm_table *table, const struct birth *birth, uint32_t
 	store_relaxed(&channel->hash, shm_table_hash(birth->name));
 	write_name(channel, birth->name);
 	if (birth->kind == SHM_GROUP)
-		store_relaxed(&channel->group,
+		// Release: who sees this word sees the generation that goes with it.
+		store_release(&channel->group,
 		        SHM_GROUP_WORD(SHM_GROUP_OPEN, SHM_ROOT_NONE,
 		                SHM_GROUP_TICKET(load_relaxed(&channel->group)) + 1));
 	else

@@ -443,6 +443,9 @@ static bool explore(bool trace)
 	while (more) {
 		execute();
 		result->executions++;
+		// First: an execution that went by what wasn't known can't be repeated.
+		if (engine.conflict_found)
+			return false;
 		if (engine.failed) {
 			result->violated = true;
 			memcpy(result->failure, engine.failure, sizeof result->failure);
@@ -450,8 +453,6 @@ static bool explore(bool trace)
 				print_execution();
 			return true;
 		}
-		if (engine.conflict_found)
-			return false;
 		if (options->random) {
 			known = 0;
 			more = result->executions < options->random;
