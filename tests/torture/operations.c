@@ -161,7 +161,7 @@ static void after_named(struct world *world)
 {
 	char again[FOREBAY_NAME_SIZE];
 
-	if (victim_report->name[0] == '\0')
+	if (!victim_report->named)
 		return;
 	if (!world_is_gone(world, victim_report->name))
 		world_complain(

@@ -55,6 +55,12 @@ static void send_now(const char *channel, uint32_t length, enum world_fate fate)
 	victim_report->fate[outgoing_number] = (uint8_t)fate;
 }
 
+// A death in the middle must not leave half a name, or half a stamp, that counts.
+static void publish(void)
+{
+	atomic_signal_fence(memory_order_release);
+}
+
 static void enter_received(void)
 {
 	struct traffic_stamp stamp;
@@ -64,8 +70,7 @@ static void enter_received(void)
 	if (victim_report->received == WORLD_NUMBERS)
 		return;
 	victim_report->stamp[victim_report->received] = stamp;
-	// Not before the stamp is there: a death in between must not count what isn't written.
-	atomic_signal_fence(memory_order_release);
+	publish();
 	*(volatile uint32_t *)&victim_report->received += 1;
 }
 
@@ -251,9 +256,21 @@ void victim_act_detach(void)
 	own = NULL;
 }
 
+static void enter_name(const char *name)
+{
+	if (victim_report->result != 0)
+		return;
+	strcpy(victim_report->name, name);
+	publish();
+	*(volatile bool *)&victim_report->named = true;
+}
+
 void victim_act_stream_open(void)
 {
-	victim_report->result = forebay_stream_open(own, "stream", victim_report->name);
+	char name[FOREBAY_NAME_SIZE];
+
+	victim_report->result = forebay_stream_open(own, "stream", name);
+	enter_name(name);
 }
 
 void victim_ready_stream_close(void)
@@ -271,7 +288,10 @@ void victim_act_stream_close(void)
 
 void victim_act_reply_open(void)
 {
-	victim_report->result = forebay_reply_open(own, "answer", 4, NULL, victim_report->name);
+	char name[FOREBAY_NAME_SIZE];
+
+	victim_report->result = forebay_reply_open(own, "answer", 4, NULL, name);
+	enter_name(name);
 }
 
 void victim_ready_reply_close(void)

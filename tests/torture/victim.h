@@ -24,6 +24,7 @@ struct victim_report {
 	uint8_t fate[WORLD_NUMBERS]; // enum world_fate of each
 	uint32_t received;
 	struct traffic_stamp stamp[WORLD_NUMBERS]; // of what it received
+	bool named;                                // NAME is whole
 	char name[FOREBAY_NAME_SIZE];              // of a stream or a reply channel that it made
 	pid_t child;
 };
