@@ -122,10 +122,11 @@ static void print_summary(const struct shm_check_summary *summary)
 {
 	printf("%" PRIu32 " %s alive, %" PRIu32 " dead; %" PRIu32 " of %" PRIu32
 	       " channels live, %" PRIu32 " inboxes or being changed; %" PRIu64
-	       " %s waiting; %" PRIu32 " reply channels open\n",
+	       " %s waiting; %" PRIu32 " reply channels open; %" PRIu32 " %s\n",
 	        summary->alive, plural(summary->alive, "process", "processes"), summary->dead,
 	        summary->live, summary->channels, summary->being_changed, summary->messages,
-	        plural(summary->messages, "message", "messages"), summary->endpoints);
+	        plural(summary->messages, "message", "messages"), summary->endpoints,
+	        summary->groups, plural(summary->groups, "group", "groups"));
 	fputs("blocks free:", stdout);
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		printf(" %" PRIu32 " of %" PRIu32 " of %" PRIu32 " octets,", summary->free[class],
@@ -139,9 +140,11 @@ static void print_summary_json(const struct shm_check_summary *summary)
 {
 	printf("\"processes\": {\"alive\": %" PRIu32 ", \"dead\": %" PRIu32
 	       "}, \"channels\": {\"live\": %" PRIu32 ", \"other\": %" PRIu32 ", \"max\": %" PRIu32
-	       "}, \"messages\": %" PRIu64 ", \"reply_channels\": %" PRIu32 ", \"blocks\": [",
+	       "}, \"messages\": %" PRIu64 ", \"reply_channels\": %" PRIu32 ", \"groups\": %" PRIu32
+	       ", \"group_cells\": %" PRIu32 ", \"blocks\": [",
 	        summary->alive, summary->dead, summary->live, summary->being_changed,
-	        summary->channels, summary->messages, summary->endpoints);
+	        summary->channels, summary->messages, summary->endpoints, summary->groups,
+	        summary->cells);
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		printf("%s{\"size\": %" PRIu32 ", \"total\": %" PRIu32 ", \"free\": %" PRIu32 "}",
 		        class ? ", " : "", shm_class_size(class), summary->blocks[class],

@@ -33,6 +33,10 @@ static const struct region *const regions[] = {
         &region_rings,
         &region_buckets,
         &region_reach,
+        &region_groups,
+        &region_cells,
+        &region_hazards,
+        &region_prefixes,
         &region_blocks,
         &region_directory,
 };
@@ -117,6 +121,20 @@ static const struct {
                 "ends the other"},
         [SHM_FINDING_UNREACHABLE] = {"unreachable-channel",
                 "it is live but not in the table: nobody finds it", "puts it back in"},
+        [SHM_FINDING_BAD_GROUP] = {"bad-group",
+                "its word makes no sense: nobody can join, and nobody is reached",
+                "makes it a group without members"},
+        [SHM_FINDING_BAD_MEMBER] = {"bad-member",
+                "it stands for no member, or leads to no cell of its group: members are missing",
+                "takes it out, with what is behind it"},
+        [SHM_FINDING_ORPHAN_CELL] = {"orphan-cell", "held by nobody: memory is lost",
+                "frees it, or gives it to the group it is part of"},
+        [SHM_FINDING_LOST_CELL] = {"lost-cell", "part of no group: memory is lost", "frees it"},
+        [SHM_FINDING_STALE_HAZARD] = {"stale-hazard",
+                "nobody uses the slot that says it is inside a group: that isn't made smaller",
+                "clears it"},
+        [SHM_FINDING_ORPHAN_PREFIX] = {"orphan-prefix", "it was being entered by nobody",
+                "frees it"},
         [SHM_FINDING_BAD_FIFO] = {"bad-fifo",
                 "other processes can't ring it: its process sleeps up to 100 ms too long",
                 "makes it right, or removes it"},
@@ -366,13 +384,15 @@ static void examination_fini(struct examination *examination)
 	free(examination->slots);
 	free(examination->reached);
 	free(examination->walk);
+	free(examination->cells);
+	free(examination->met);
 	free(examination->files);
 	free(examination->suspicions);
 }
 
 static bool examination_init(struct examination *examination, struct shm_check *check)
 {
-	size_t entries = check->segment->entries;
+	size_t entries = check->segment->entries, cells = check->segment->geometry.cells;
 
 	*examination = (struct examination){.check = check, .segment = check->segment};
 	if (shm_pool_init(&examination->pool, check->segment, 0) < 0)
@@ -381,9 +401,11 @@ static bool examination_init(struct examination *examination, struct shm_check *
 	examination->slots = calloc(1u << SHM_WIDE_ORDER, sizeof *examination->slots);
 	examination->reached = calloc(entries, sizeof *examination->reached);
 	examination->walk = calloc(entries, sizeof *examination->walk);
+	examination->cells = calloc(cells, sizeof *examination->cells);
+	examination->met = calloc(cells, sizeof *examination->met);
 	examination->suspicions = calloc(SUSPICIONS, sizeof *examination->suspicions);
 	return examination->slots && examination->reached && examination->walk &&
-	       examination->suspicions;
+	       examination->cells && examination->met && examination->suspicions;
 }
 
 int64_t shm_check_run(struct shm_check *check)

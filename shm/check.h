@@ -49,6 +49,12 @@ enum shm_finding_kind {
 	SHM_FINDING_BAD_NAME,
 	SHM_FINDING_TWICE,
 	SHM_FINDING_UNREACHABLE,
+	SHM_FINDING_BAD_GROUP,
+	SHM_FINDING_BAD_MEMBER,
+	SHM_FINDING_ORPHAN_CELL,
+	SHM_FINDING_LOST_CELL,
+	SHM_FINDING_STALE_HAZARD,
+	SHM_FINDING_ORPHAN_PREFIX,
 	SHM_FINDING_BAD_FIFO,
 	SHM_FINDING_LEFTOVER,
 	SHM_FINDING_STRANGER,
@@ -76,8 +82,9 @@ struct shm_check_summary {
 	uint32_t held, of_dead; // blocks in the hands of living and of dead processes
 	uint32_t sent, parts;   // heads of messages waiting, and their extents
 	uint32_t channels, live, being_changed;
-	uint64_t messages;  // waiting
-	uint32_t endpoints; // open
+	uint64_t messages;      // waiting
+	uint32_t endpoints;     // open
+	uint32_t groups, cells; // in use
 	uint32_t findings[SHM_FINDINGS], repaired;
 };
 

@@ -25,6 +25,8 @@ struct examination {
 	uint32_t *reached;          // per channel: its generation when it was met in a list
 	uint32_t *walk;             // per channel: the last walk that met it
 	uint32_t walks;
+	uint32_t *cells; // per cell: the last walk that met it
+	uint32_t *met;   // per cell: the group, as entry + 1, in whose tree it was met last
 	char (*files)[256];
 	uint32_t file_count;
 	struct suspicion *suspicions;
@@ -42,7 +44,8 @@ struct region {
 
 extern const struct region region_file, region_processes, region_block_zones, region_blocks,
         region_endpoint_zones, region_endpoints, region_channels, region_listeners, region_rings,
-        region_buckets, region_reach, region_directory;
+        region_buckets, region_reach, region_groups, region_cells, region_hazards, region_prefixes,
+        region_directory;
 
 // Fills FOUND in, and returns true.
 __attribute__((format(printf, 4, 5))) bool suspect(struct suspicion *found,

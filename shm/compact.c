@@ -513,8 +513,7 @@ static void release_cells(struct shm_table *table, uint32_t slot)
 	}
 }
 
-// A group that was being made, changed or ended. It goes on if it has members, or may have.
-static void recover_group(struct shm_table *table, uint32_t index, uint32_t slot)
+void shm_compact_recover(struct shm_table *table, uint32_t index, uint32_t slot)
 {
 	struct shm_entry group;
 	uint64_t word;
@@ -546,6 +545,6 @@ void shm_compact_release(struct shm_table *table, uint32_t slot)
 {
 	release_cells(table, slot);
 	for (uint32_t i = table->segment->channels; i < table->segment->entries; i++)
-		recover_group(table, i, slot);
+		shm_compact_recover(table, i, slot);
 	store_release(&table->segment->processes[slot].hazard, 0);
 }

@@ -38,6 +38,10 @@ bool shm_compact_all(struct shm_table *table, int64_t now);
 // Ends the group if it is seen at once that it has no members, however often it is used.
 void shm_compact_if_empty(struct shm_table *table, const struct shm_entry *group, int64_t now);
 
+// Completes or undoes what users of SLOT were doing to the group at INDEX of the table. It goes on if it has
+// members, or may have.
+void shm_compact_recover(struct shm_table *table, uint32_t index, uint32_t slot);
+
 // Gives back what users of SLOT held: cells; then groups that they were making or changing; then takes away the
 // hazard. For the reaper, who holds the slot's lock.
 void shm_compact_release(struct shm_table *table, uint32_t slot);

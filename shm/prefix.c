@@ -5,9 +5,6 @@
 
 #include "shm/pool.h"
 
-#define FREE 0ull
-#define LIVE 1ull
-
 void shm_prefix_name(const struct shm_segment *segment, uint32_t number, char name[SHM_PREFIX_SIZE])
 {
 	struct shm_prefix_mem *prefix;
@@ -16,7 +13,7 @@ void shm_prefix_name(const struct shm_segment *segment, uint32_t number, char na
 	if (number == 0 || number > SHM_PREFIXES)
 		return;
 	prefix = &segment->prefixes[number - 1];
-	if (load_acquire(&prefix->own) != LIVE)
+	if (load_acquire(&prefix->own) != SHM_PREFIX_LIVE)
 		return;
 	for (int i = 0; i < SHM_PREFIX_SIZE / 8; i++) {
 		uint64_t word = load_relaxed(&prefix->name[i]);
@@ -44,9 +41,9 @@ uint32_t shm_prefix_enter(struct shm_segment *segment, uint64_t uid, const char 
 		uint64_t own = load_acquire(&entry->own);
 		char name[SHM_PREFIX_SIZE];
 
-		if (own == FREE && cas_acquire(&entry->own, &own, SHM_OWN_HELD(uid))) {
+		if (own == SHM_PREFIX_FREE && cas_acquire(&entry->own, &own, SHM_OWN_HELD(uid))) {
 			write_name(entry, prefix);
-			store_release(&entry->own, LIVE);
+			store_release(&entry->own, SHM_PREFIX_LIVE);
 			return number;
 		}
 		shm_prefix_name(segment, number, name);
@@ -62,6 +59,6 @@ void shm_prefix_recover(struct shm_segment *segment, uint32_t slot)
 		uint64_t own = load_acquire(&segment->prefixes[i].own);
 
 		if (SHM_OWN_STATE(own) == SHM_HELD && SHM_UID_SLOT(own & ~SHM_OWN_HELD(0)) == slot)
-			(void)cas_acq_rel(&segment->prefixes[i].own, &own, FREE);
+			(void)cas_acq_rel(&segment->prefixes[i].own, &own, SHM_PREFIX_FREE);
 	}
 }

@@ -17,8 +17,11 @@ enum {
 	SHM_PREFIX_SIZE = 184, // with its NUL
 };
 
+#define SHM_PREFIX_FREE 0ull
+#define SHM_PREFIX_LIVE 1ull // else HELD by a uid
+
 struct shm_prefix_mem {
-	shm_atomic64 own; // 0: free; 1: live; else SHM_OWN_HELD(uid)
+	shm_atomic64 own;
 	shm_atomic64 name[SHM_PREFIX_SIZE / 8];
 };
 

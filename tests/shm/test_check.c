@@ -8,9 +8,12 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "shm/cell.h"
 #include "shm/check.h"
+#include "shm/compact.h"
 #include "shm/directory.h"
 #include "shm/link.h"
+#include "shm/prefix.h"
 #include "tests/shm/support.h"
 
 #define NOBODY SHM_UID(200, 5)
@@ -20,6 +23,7 @@ struct scene {
 	struct attachment a; // who uses it
 	struct shm_ring alpha, beta, stream, inbox;
 	uint32_t endpoint;
+	struct shm_entry group; // of the endpoint and some names
 };
 
 struct report {
@@ -91,6 +95,15 @@ static void make_scene(struct scene *scene)
 	shm_table_listen(&a->table, &scene->alpha, a->self.slot);
 	EXPECT_INT(shm_endpoint_take_zone(&a->segment, a->self.uid, &scan), 0);
 	scene->endpoint = 3;
+	EXPECT_INT(shm_table_make_group(&a->table, "group", &scene->group), SHM_OK);
+	for (int i = 0; i < 20; i++) {
+		struct shm_member member;
+		char name[SHM_NAME_SIZE];
+
+		snprintf(name, sizeof name, "%d%0*d", i, i * 9 + 1, 0);
+		shm_member_set_plain(&member, &a->segment, name);
+		EXPECT_INT(shm_group_add(&a->table, &scene->group, &member, 0), SHM_OK);
+	}
 	shm_endpoint_open(
 	        &a->segment, 3, (uint64_t)scene->inbox.generation << 32 | scene->inbox.id, 5, 0);
 	close(shm_directory_fifo(a->segment.directory, a->self.slot, true));
@@ -380,6 +393,103 @@ static void unreachable(struct scene *scene)
 	store_relaxed(bucket_of(scene, "alpha"), 0);
 }
 
+static shm_atomic64 *group_word(struct scene *scene)
+{
+	return &scene->a.segment.channel[scene->group.index].group;
+}
+
+// A slot of the group's root, for WORD.
+static void scribble_root(struct scene *scene, uint64_t word)
+{
+	uint32_t root = SHM_GROUP_ROOT(load_relaxed(group_word(scene)));
+
+	store_relaxed(&scene->a.segment.cells[root].word[6], word);
+}
+
+static void no_phase(struct scene *scene)
+{
+	store_relaxed(group_word(scene), load_relaxed(group_word(scene)) | 3ull << 62);
+}
+
+static void root_out_of_bounds(struct scene *scene)
+{
+	store_relaxed(group_word(scene), SHM_GROUP_WORD(SHM_GROUP_OPEN, 99999, 7));
+}
+
+static void bad_owner_of_a_group(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.channel[scene->group.index].owner, 12345);
+}
+
+static void orphan_group(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.channel[scene->group.index].owner, SHM_OWN_HELD(NOBODY));
+}
+
+static void node_out_of_bounds(struct scene *scene)
+{
+	scribble_root(scene, SHM_WORD_NODE(99999));
+}
+
+static void node_of_nobody(struct scene *scene)
+{
+	scribble_root(scene, SHM_WORD_NODE(200));
+}
+
+static void node_in_a_circle(struct scene *scene)
+{
+	scribble_root(scene, SHM_WORD_NODE(SHM_GROUP_ROOT(load_relaxed(group_word(scene)))));
+}
+
+static void member_in_a_wrong_slot(struct scene *scene)
+{
+	scribble_root(scene, (uint64_t)(scene->endpoint + 1) << 40 | SHM_TAG_REPLY);
+}
+
+static void orphan_cell(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.cell_owns[200], SHM_OWN_HELD(NOBODY));
+}
+
+static void orphan_cell_of_a_tree(struct scene *scene)
+{
+	uint32_t root = SHM_GROUP_ROOT(load_relaxed(group_word(scene)));
+
+	store_relaxed(&scene->a.segment.cell_owns[root], SHM_OWN_HELD(NOBODY));
+}
+
+static void lost_cell(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.cell_owns[200], SHM_OWN_USED(&scene->group));
+}
+
+static void cell_of_an_ended_group(struct scene *scene)
+{
+	struct shm_entry other = {scene->group.index, scene->group.generation + 5};
+
+	store_relaxed(&scene->a.segment.cell_owns[200], SHM_OWN_USED(&other));
+}
+
+static void garbage_cell(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.cell_owns[200], 77);
+}
+
+static void stale_hazard(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.processes[9].hazard, SHM_HAZARD(&scene->group));
+}
+
+static void orphan_prefix(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.prefixes[7].own, SHM_OWN_HELD(NOBODY));
+}
+
+static void unreachable_group(struct scene *scene)
+{
+	store_relaxed(bucket_of(scene, "\x01group"), 0);
+}
+
 static void fifo_with_a_wrong_mode(struct scene *scene)
 {
 	(void)fchmodat(scene->a.segment.directory, "bell.0", 0622, 0);
@@ -455,6 +565,22 @@ static const struct {
         {"bad_name", bad_name, SHM_FINDING_BAD_NAME, MENDED | NOT_ALONE},
         {"name_twice", name_twice, SHM_FINDING_TWICE, MENDED | ENDED},
         {"unreachable", unreachable, SHM_FINDING_UNREACHABLE, MENDED},
+        {"no_phase", no_phase, SHM_FINDING_BAD_GROUP, MENDED | NOT_ALONE},
+        {"no_root", root_out_of_bounds, SHM_FINDING_BAD_GROUP, MENDED | NOT_ALONE},
+        {"group_owner", bad_owner_of_a_group, SHM_FINDING_BAD_OWNER, MENDED},
+        {"orphan_group", orphan_group, SHM_FINDING_ORPHAN_CHANNEL, MENDED},
+        {"no_cell", node_out_of_bounds, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"free_cell", node_of_nobody, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"tree_circle", node_in_a_circle, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"wrong_slot", member_in_a_wrong_slot, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"orphan_cell", orphan_cell, SHM_FINDING_ORPHAN_CELL, MENDED},
+        {"orphan_root", orphan_cell_of_a_tree, SHM_FINDING_ORPHAN_CELL, MENDED},
+        {"lost_cell", lost_cell, SHM_FINDING_LOST_CELL, MENDED},
+        {"ended_group", cell_of_an_ended_group, SHM_FINDING_LOST_CELL, MENDED},
+        {"garbage_cell", garbage_cell, SHM_FINDING_LOST_CELL, MENDED},
+        {"stale_hazard", stale_hazard, SHM_FINDING_STALE_HAZARD, MENDED},
+        {"orphan_prefix", orphan_prefix, SHM_FINDING_ORPHAN_PREFIX, MENDED},
+        {"unreachable_group", unreachable_group, SHM_FINDING_UNREACHABLE, MENDED},
         {"fifo_mode", fifo_with_a_wrong_mode, SHM_FINDING_BAD_FIFO, MENDED},
         {"no_fifo", file_in_place_of_a_fifo, SHM_FINDING_BAD_FIFO, MENDED},
         {"leftover", leftover, SHM_FINDING_LEFTOVER, MENDED},
@@ -561,6 +687,8 @@ _Noreturn static void use(uint32_t number)
 	struct shm_buffer buffer;
 	uint64_t value, generation, seed = number + 1, dropped;
 	uint32_t zone, scan = 0, handle, ready = 0;
+	struct shm_entry group;
+	struct shm_member member;
 	char name[32];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -592,6 +720,13 @@ _Noreturn static void use(uint32_t number)
 		snprintf(name, sizeof name, "stream %u %u", number, (unsigned)(seed >> 58));
 		if (shm_table_make(&own.table, name, 10, own.self.uid, &stream) == SHM_OK)
 			(void)shm_table_end(&own.table, &stream, true, &dropped);
+		snprintf(name, sizeof name, "%u", (unsigned)(seed >> 58));
+		shm_member_set_plain(&member, &own.segment, name);
+		if (shm_table_make_group(&own.table, "group", &group) == SHM_OK &&
+		        shm_group_add(&own.table, &group, &member, 0) == SHM_OK && seed >> 50 & 1)
+			(void)shm_group_discard(&own.table, &group, &member, 0);
+		(void)(seed >> 45 & 1 ? shm_compact_all(&own.table, 0)
+		                      : shm_compact_all(&own.table, 1ll << 31));
 		// There are fewer zones than users.
 		if (zone != SHM_HANDLE_NONE) {
 			generation = shm_endpoint_open(&own.segment, zone * SHM_ENDPOINT_ZONE + 5,
