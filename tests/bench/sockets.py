@@ -53,10 +53,17 @@ def run_load(mode, system, connections, seconds, size=125, path="/ws/echo"):
 
 
 class System(servers.System):
-    """A server of WebSockets under measurement."""
+    """A server of WebSockets under measurement, which is to bear so many connections."""
+
+    connections = 0
 
     def processes_of_others(self):
         return self.arguments.workers + self.arguments.app_processes
+
+    def check_room(self, processes):
+        if self.connections > processes * (descriptors() - 100):
+            raise servers.Unavailable(f"{descriptors()} descriptors in each of {processes} "
+                                      f"processes are too few for {self.connections} connections")
 
     def wait_until_ready(self):
         deadline = time.monotonic() + 20
@@ -82,6 +89,7 @@ class Bare(System):
     name = "bare"
 
     def start(self):
+        self.check_room(1)
         self.spawn(BUILD / "tests/bench/websocket_bare", self.port)
 
 
@@ -92,12 +100,15 @@ class Forebay(System, servers.Forebay):
     accept = "now"
 
     def start(self):
+        # Where a process may not have descriptors for all, there have to be more processes.
+        each = (descriptors() - 1024) // 2
+        workers = max(self.arguments.workers, -(-self.connections // each))
         self.layer_directory = tempfile.mkdtemp(prefix="forebay-bench-",
                                                 dir=servers.memory_directory())
         self.spawn(
             BUILD / "server/forebay", "serve", "--bind", f"127.0.0.1:{self.port}",
-            "--workers", self.arguments.workers, "--layer", "bench", "--layer-size", "128M",
-            "--layer-reply-channels", "131072", "--max-connections", "120000",
+            "--workers", workers, "--layer", "bench", "--layer-size", "128M",
+            "--layer-reply-channels", "131072", "--max-connections", each,
             "--capacity", "websocket.connect=4096", "--websocket-ping-interval", "0",
             "--websocket-accept", self.accept, "--app", BUILD / "channel/examples/forebay-demo",
             "--app-processes", self.arguments.app_processes, "--log-level", "warning",
@@ -112,6 +123,7 @@ class Uvicorn(System):
     implementation = None
 
     def start(self):
+        self.check_room(self.processes_of_others())
         python = servers.python_with("uvicorn", "uvloop", self.implementation)
         self.spawn(python, "-m", "uvicorn", "--host", "127.0.0.1", "--port", self.port,
                    "--workers", self.processes_of_others(), "--loop", "uvloop", "--ws",
@@ -133,6 +145,7 @@ class Daphne(System, servers.Daphne):
     name = "daphne"
 
     def start(self):
+        self.check_room(self.processes_of_others())
         self.start_processes(self.processes_of_others(), self.write_application(),
                              "--ping-interval", "100000")
 
@@ -156,19 +169,28 @@ def measure_load(mode, system, connections, seconds, path="/ws/echo"):
             "cpu": cpu * 1e6 / max(figures["count"], 1)}
 
 
+def start_idle(system, connections, address):
+    """A client whose connections do nothing, from 127.0.0.ADDRESS on."""
+    return subprocess.Popen(
+        [LOAD, "idle", str(system.port), "/ws/echo", str(connections), "0", "125", str(address)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def measure_memory(system, connections):
     """KiB that one idle connection takes."""
-    before = system.memory()
-    client = subprocess.Popen(
-        [LOAD, "idle", str(system.port), "/ws/echo", str(connections), "0"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before, clients = system.memory(), []
+    most = min(20000, descriptors() - 100)  # of one client
     try:
-        if client.stdout.readline() != "ready\n":
-            raise LoadFailed(client.stderr.read().strip())
+        for begun in range(0, connections, most):
+            client = start_idle(system, min(most, connections - begun), 2 + begun // most)
+            clients.append(client)
+            if client.stdout.readline() != "ready\n":
+                raise LoadFailed(client.stderr.read().strip())
         time.sleep(1)  # for what the servers still do with the last of them
         return {"memory": (system.memory() - before) * 1024 / connections}
     finally:
-        client.communicate()
+        for client in clients:
+            client.communicate()
 
 
 Job = collections.namedtuple("Job", "kind count")
@@ -272,15 +294,16 @@ def check_arguments(parser, arguments):
 
 
 @contextlib.contextmanager
-def running(kind, names, arguments, directory):
+def running(job, names, arguments, directory):
     """The systems that start; of others it is said why they don't."""
     started = []
-    systems = {**SYSTEMS, "forebay": ForebayChat} if kind == "broadcast" else SYSTEMS
+    systems = {**SYSTEMS, "forebay": ForebayChat} if job.kind == "broadcast" else SYSTEMS
     try:
         for name in names:
             own = pathlib.Path(directory) / name
             own.mkdir(exist_ok=True)
             system = systems[name](arguments, own)
+            system.connections = job.count
             started.append(system)
             try:
                 system.start()
@@ -316,15 +339,20 @@ def run_job(job, systems, arguments, figures):
 
 
 def raise_limits(connections):
-    """One descriptor a connection, for the servers and the client, which inherit the limit."""
-    wanted = connections + 1000
+    """For the servers and the client, which inherit it. Only root may get more than the hard limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY or most > wanted:
-        most = wanted
-    with contextlib.suppress(ValueError, OSError):  # above the hard limit: for root only
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    wanted = 2 * connections + 4096  # Forebay has two descriptors for each WebSocket
+    if most != resource.RLIM_INFINITY and most < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return
+        wanted = most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def descriptors():
+    """That a process may have."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def run(arguments):
@@ -342,7 +370,7 @@ def run(arguments):
                 names = [name for name in names if name in ("bare", "forebay")]
             groups = [[name] for name in names] if job.kind == "memory" else [names]
             for group in groups:
-                with running(job.kind, group, arguments, directory) as systems:
+                with running(job, group, arguments, directory) as systems:
                     run_job(job, systems, arguments, figures)
     if not figures:
         sys.exit("nothing could be measured")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// websocket_load MODE PORT PATH CONNECTIONS SECONDS [SIZE]: WebSocket clients for scripts/bench.
+// websocket_load MODE PORT PATH CONNECTIONS SECONDS [SIZE [ADDRESS]]: WebSocket clients for scripts/bench.
 //
 //   echo       each connection sends a text of SIZE octets (125), and the next as soon as it is back
 //   broadcast  the first connection sends one; when it has reached all of them, it sends the next
@@ -8,7 +8,7 @@
 //
 // Prints one JSON object. What comes is compared octet by octet with what has to come. One thread, one epoll,
 // a frame made once for all: a server can hardly be faster than this. The connections come from
-// 127.0.0.2 and on, as many addresses as it takes, since each has no more than some 28,000 ports.
+// 127.0.0.ADDRESS (2) and on, as many as it takes, since each has no more than some 28,000 ports.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -46,6 +46,7 @@ static struct {
 	size_t request_length;
 	char *frame, *expected; // what is sent, what has to come back
 	size_t frame_length, expected_length;
+	int address; // of the first connection: 127.0.0.ADDRESS
 	int count;   // of connections
 	int begun;   // ... that were opened, ever
 	int opening; // handshakes in progress
@@ -93,8 +94,8 @@ static void begin(struct peer *peer)
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = peer};
 	int on = 1;
 
-	own.sin_addr.s_addr =
-	        htonl(INADDR_LOOPBACK + 1 + (uint32_t)(load.begun / PER_ADDRESS) % 200);
+	own.sin_addr.s_addr = htonl(
+	        INADDR_LOOPBACK - 1 + (uint32_t)(load.address + load.begun / PER_ADDRESS % 200));
 	load.begun++;
 	peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (peer->fd < 0)
@@ -388,9 +389,10 @@ int main(int argc, char **argv)
 	while (mode < 4 && argc > 1 && strcmp(argv[1], modes[mode]) != 0)
 		mode++;
 	load.count = argc > 4 ? atoi(argv[4]) : 0;
+	load.address = argc > 7 ? atoi(argv[7]) : 2;
 	if (argc < 6 || mode == 4 || load.count < 1 || size < 1 || size > PAYLOAD_MAX) {
 		fprintf(stderr, "usage: websocket_load echo|broadcast|handshake|idle PORT PATH "
-		                "CONNECTIONS SECONDS [SIZE]\n");
+		                "CONNECTIONS SECONDS [SIZE [ADDRESS]]\n");
 		return EXIT_FAILURE;
 	}
 	load.mode = (enum mode)mode;
