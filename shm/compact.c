@@ -5,6 +5,7 @@
 
 #define LEVELS   (64 / SHM_CELL_BITS)
 #define RESTARTS 1000
+#define GLANCE   16 // cells that are looked at after each discard
 
 static shm_atomic64 *word_of(struct shm_table *table, const struct shm_entry *group)
 {
@@ -392,22 +393,36 @@ bool shm_compact_all(struct shm_table *table, int64_t now)
 	return ended > 0 || shm_cell_used(table->segment) < before;
 }
 
+// Whether a member is below CELL, or there is more than can be looked at in LEFT cells.
+static bool may_have_member(
+        struct shm_table *table, uint32_t cell, unsigned shift, int64_t now, uint32_t *left)
+{
+	if (shift >= 64 || !is_cell(table, cell) || *left == 0)
+		return true;
+	--*left;
+	for (int i = 0; i < SHM_CELL_WORDS; i++) {
+		uint64_t word = load_acquire(&table->segment->cells[cell].word[i]);
+
+		if (SHM_WORD_TAG(word) == SHM_TAG_NODE
+		                ? may_have_member(table, SHM_WORD_CELL(word), shift + 4, now, left)
+		                : shm_member_valid(table->segment, word, now))
+			return true;
+	}
+	return false;
+}
+
 void shm_compact_if_empty(struct shm_table *table, const struct shm_entry *group, int64_t now)
 {
-	bool empty = true;
+	uint32_t left = GLANCE;
 	uint64_t word;
-	uint32_t root;
+	bool any;
 
 	if (!shm_group_enter(table, group, &word))
 		return;
-	root = SHM_GROUP_ROOT(word);
-	for (int i = 0; empty && is_cell(table, root) && i < SHM_CELL_WORDS; i++) {
-		word = load_acquire(&table->segment->cells[root].word[i]);
-		empty = SHM_WORD_TAG(word) != SHM_TAG_NODE &&
-		        !shm_member_valid(table->segment, word, now);
-	}
+	any = SHM_GROUP_ROOT(word) != SHM_ROOT_NONE &&
+	      may_have_member(table, SHM_GROUP_ROOT(word), 0, now, &left);
 	shm_group_leave(table);
-	if (empty)
+	if (!any)
 		(void)change_group(table, group, now);
 }
 

@@ -35,7 +35,7 @@ void shm_compact_sweep(struct shm_table *table, int64_t now, uint32_t cells);
 // whether it has freed any.
 bool shm_compact_all(struct shm_table *table, int64_t now);
 
-// Ends the group if it is seen at once that it has no members, however often it is used.
+// Ends the group if a glance at a few cells shows that it has no members. For who has just removed one.
 void shm_compact_if_empty(struct shm_table *table, const struct shm_entry *group, int64_t now);
 
 // Completes or undoes what users of SLOT were doing to the group at INDEX of the table. It goes on if it has

@@ -163,12 +163,12 @@ static uint32_t clamp(uint64_t number, uint32_t least, uint32_t most)
 // channels can be in one group, or in some smaller ones; in a small segment messages need the room more.
 static void choose_groups(struct shm_geometry *geometry, uint64_t size, uint32_t groups)
 {
-	uint64_t most = size / (size < 32u << 20 ? 16 : 8) / sizeof(struct shm_cell_mem);
+	uint64_t share = size < 16u << 20 ? 32 : size < 32u << 20 ? 16 : 8;
 	uint64_t cells = geometry->endpoints / 2 + groups;
 
-	geometry->groups = groups ? groups : clamp(size >> 14, 64, 4096);
-	if (!groups && cells > most)
-		cells = most;
+	geometry->groups = groups ? groups : clamp(size / share >> 10, 64, 4096);
+	if (!groups && cells > size / share / sizeof(struct shm_cell_mem))
+		cells = size / share / sizeof(struct shm_cell_mem);
 	geometry->cells = clamp(cells, 1024, SHM_CELLS_MAX);
 }
 

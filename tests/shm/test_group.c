@@ -195,6 +195,24 @@ TEST(names_of_every_length_come_back)
 	end();
 }
 
+TEST(a_glance_ends_a_small_group_that_its_last_member_has_left)
+{
+	struct shm_member first = plain("first"), second = plain("second");
+
+	begin();
+	second.key = first.key ^ 1ull << 20; // six cells deep
+	EXPECT_INT(add(first, 0), SHM_OK);
+	EXPECT_INT(add(second, 0), SHM_OK);
+	EXPECT_INT(drop(first, 0), SHM_OK);
+	shm_compact_if_empty(&a.table, &group, 0);
+	EXPECT_INT(count(0), 1);
+	EXPECT_INT(drop(second, 0), SHM_OK);
+	shm_compact_if_empty(&a.table, &group, 0);
+	EXPECT_INT(groups_in_use(), 0);
+	EXPECT_INT(shm_cell_used(&a.segment), 0);
+	end();
+}
+
 // What should be in the group, and since when.
 struct model {
 	struct shm_member member;
