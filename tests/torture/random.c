@@ -19,6 +19,7 @@
 enum {
 	WORKERS = 17,
 	STOPPED_MAX = 4,
+	TURN = 50,  // messages that the driver receives between two disturbances
 	HANG = 120, // s for the end of all processes: only a hang takes that long
 };
 
@@ -190,15 +191,20 @@ static void enter(struct driver *driver, struct forebay_message *message)
 		ledger_complain(driver->ledger, LEDGER_TORN, channel);
 }
 
-// Receives all there is on what the driver listens to.
-static void receive_all(struct driver *driver, struct forebay *layer)
+// Receives what there is on what the driver listens to, at most so many messages.
+static void receive_some(struct driver *driver, struct forebay *layer, uint32_t most)
 {
 	struct forebay_message *message;
 
-	while (forebay_receive(layer, 0, &message) == 0) {
+	for (; most > 0 && forebay_receive(layer, 0, &message) == 0; most--) {
 		enter(driver, message);
 		forebay_message_free(message);
 	}
+}
+
+static void receive_all(struct driver *driver, struct forebay *layer)
+{
+	receive_some(driver, layer, UINT32_MAX);
 }
 
 // Announcements and farewells come to the driver, which nobody kills. What finds no room is sent later.
@@ -280,7 +286,9 @@ static uint64_t settle(struct driver *driver, struct forebay *layer)
 		bad += complain("malformed messages", stat.counters[FOREBAY_COUNT_BAD], 0);
 	for (int i = 0; i < LEDGER_VIOLATIONS; i++)
 		bad += atomic_load(&driver->ledger->violations[i]);
-	printf("# %llu connects\n", (unsigned long long)driver->connects);
+	printf("# %llu connects, %llu messages to members of groups\n",
+	        (unsigned long long)driver->connects,
+	        (unsigned long long)atomic_load(&driver->ledger->deliveries));
 	printf("# %llu kills, %llu stops, %u processes; %llu messages sent, %llu received; lost "
 	       "with "
 	       "killed consumers: %llu; %llu violations\n",
@@ -334,7 +342,7 @@ static uint64_t torture(struct driver *driver, int64_t seconds)
 	while (now() < end && atomic_load(&driver->ledger->senders) < LEDGER_SENDERS - WORKERS) {
 		usleep((useconds_t)draw(driver, 2000)); // for something to happen in between
 		disturb(driver);
-		receive_all(driver, layer);
+		receive_some(driver, layer, TURN);
 	}
 	signal(SIGALRM, hung);
 	alarm(HANG);
