@@ -281,19 +281,19 @@ static void after_will(struct world *world)
 // The table
 // ---------------------------------------------------------------------------------------------
 
-#define ON_GROUP(NAME, STAGE, ACT)                                                                 \
+#define ON_GROUP(NAME, STAGE, ACT, ONE_STOP_IN)                                                    \
 	{                                                                                          \
 		.name = NAME, .stage = STAGE, .ready = victim_do_nothing, .act = ACT,              \
-		.meanwhile = meanwhile_members, .after = after_group, .one_stop_in = 8,            \
+		.meanwhile = meanwhile_members, .after = after_group, .one_stop_in = ONE_STOP_IN,  \
 	}
 
 const struct operation group_operations[] = {
-        ON_GROUP("make a group", stage_none, victim_act_group_add),
-        ON_GROUP("add to a group", stage_one, victim_act_group_add),
-        ON_GROUP("add a long name to a group", stage_long, victim_act_group_add),
-        ON_GROUP("renew a member of a group", stage_again, victim_act_group_add),
-        ON_GROUP("discard from a group", stage_discard, victim_act_group_discard),
-        ON_GROUP("end a group", stage_discard_last, victim_act_group_discard),
+        ON_GROUP("make a group", stage_none, victim_act_group_add, 8),
+        ON_GROUP("add to a group", stage_one, victim_act_group_add, 8),
+        ON_GROUP("add a long name to a group", stage_long, victim_act_group_add, 8),
+        ON_GROUP("renew a member of a group", stage_again, victim_act_group_add, 8),
+        ON_GROUP("discard from a group", stage_discard, victim_act_group_discard, 8),
+        ON_GROUP("end a group", stage_discard_last, victim_act_group_discard, 2),
         {
                 .name = "make a group smaller",
                 .stage = stage_sparse,

@@ -320,6 +320,17 @@ static void use_channels(struct world *world, struct forebay *c)
 		        forebay_strerror(result));
 }
 
+// Before c gets a dead one's slot, and uses it for groups of its own.
+static void check_hazards(struct world *world)
+{
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
+		struct shm_process_mem *process = &world->a->segment.processes[slot];
+
+		if (load_acquire(&process->uid) == 0 && load_acquire(&process->hazard) != 0)
+			world_complain(world, WORLD_LEAKED, "a hazard of the dead");
+	}
+}
+
 void world_others_go_on(struct world *world, bool reap_first)
 {
 	static const uint32_t lengths[] = {0, 40, 700, 0, 5000, 1};
@@ -330,8 +341,10 @@ void world_others_go_on(struct world *world, bool reap_first)
 	world_drain(world);
 	world_send(world, world->a, WORLD_A, "small", 100, WORLD_MUST);
 	world_drain(world);
-	if (reap_first)
+	if (reap_first) {
 		(void)forebay_reap(world->a);
+		check_hazards(world);
+	}
 	c = world_attach("c");
 	if (!c) {
 		world_complain(world, WORLD_BLOCKED, "attaching: %s", forebay_error());
