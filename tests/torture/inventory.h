@@ -6,12 +6,17 @@
 #include <stdio.h>
 
 #include "channel/layer.h"
+#include "shm/cell.h"
 
 struct inventory {
 	uint32_t used[SHM_CLASSES]; // blocks that aren't FREE
 	uint32_t channels;          // LIVE ones
 	uint32_t inboxes;           // HELD by a living process
 	uint32_t endpoints;         // open
+	uint32_t groups;            // entries of the table that aren't FREE
+	uint32_t cells;             // of groups, that aren't FREE
+	uint32_t hazards;           // processes that say they are inside a group
+	uint32_t wills;             // that aren't NONE
 	uint32_t listeners;         // bits of living processes
 	uint32_t processes;         // slots with a uid
 	uint32_t zones;             // of blocks and endpoints that are owned by the living
@@ -21,6 +26,9 @@ struct inventory {
 // Ends the channels that nobody listens to and nothing waits in, as a full table would have it, so that
 // what is left over can be compared.
 void inventory_end_idle(struct forebay *layer);
+
+// Removes all members of all groups, and has the groups give up their memory and end.
+void inventory_end_groups(struct forebay *layer);
 
 void inventory_take(struct forebay *layer, struct inventory *inventory);
 

@@ -40,6 +40,7 @@ struct ledger {
 	_Atomic bool draining; // receivers stop when nothing is left
 	_Atomic uint32_t senders;
 	_Atomic uint64_t messages, receipts;
+	_Atomic uint64_t deliveries; // to members of groups
 	_Atomic uint64_t violations[LEDGER_VIOLATIONS];
 	struct ledger_sender sender[LEDGER_SENDERS];
 };

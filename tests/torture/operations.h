@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// operations.h - what the victim does while it is killed or stopped. To add an operation, add a row to the table.
+// operations.h - what the victim does while it is killed or stopped. To add an operation, add a row to a table.
 #pragma once
 
 #include <stdbool.h>
@@ -30,7 +30,13 @@ struct operation {
 	bool detached;
 	bool stop_only;  // a death is uninteresting
 	uint32_t losses; // messages that may be lost with the victim
+	// Unless every instruction is wanted: of so many places that are chosen one is tried. 0: all of them.
+	uint32_t one_kill_in, one_stop_in;
 };
 
 extern const struct operation operations[];
 extern const uint32_t operation_count;
+
+// The same for groups and wills.
+extern const struct operation group_operations[];
+extern const uint32_t group_operation_count;

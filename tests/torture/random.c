@@ -17,15 +17,16 @@
 #include "tests/torture/worker.h"
 
 enum {
-	WORKERS = 12,
+	WORKERS = 17,
 	STOPPED_MAX = 4,
+	TURN = 50,  // messages that the driver receives between two disturbances
 	HANG = 120, // s for the end of all processes: only a hang takes that long
 };
 
 static const char help[] =
         "Usage: random [OPTION]...\n"
         "\n"
-        "Runs a dozen processes on a layer of its own, and kills, stops and continues them at "
+        "Runs some processes on a layer of its own, and kills, stops and continues them at "
         "random. No\n"
         "message may be torn, doubled, reordered or lost except with a process that held it, and "
         "in the\n"
@@ -48,6 +49,11 @@ static const enum worker_role roles[WORKERS] = {
         WORKER_STREAMER,
         WORKER_REAPER,
         WORKER_REAPER,
+        WORKER_MEMBER,
+        WORKER_MEMBER,
+        WORKER_MEMBER,
+        WORKER_SOCKET,
+        WORKER_SOCKET,
 };
 
 struct driver {
@@ -56,6 +62,9 @@ struct driver {
 	pid_t pid[WORKERS];
 	bool stopped[WORKERS];
 	uint64_t kills, consumer_kills, stops, failures;
+	// Messages that said a reply channel is open, and ones that said it is over: how many, and a sum over their
+	// names, which is the same if each name is in both.
+	uint64_t connects, disconnects, connected, disconnected;
 };
 
 static uint64_t draw(struct driver *driver, uint64_t below)
@@ -152,10 +161,68 @@ static void end_workers(struct driver *driver, bool consumers)
 // The end
 // ---------------------------------------------------------------------------------------------
 
-static void drain(struct driver *driver, struct forebay *layer)
+static uint64_t hash_of(const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	while (name && *name)
+		hash = (hash ^ (unsigned char)*name++) * 0x100000001b3;
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccd;
+	return hash ^ hash >> 33;
+}
+
+static void enter(struct driver *driver, struct forebay_message *message)
+{
+	const char *channel = forebay_message_channel(message);
+	struct traffic_stamp stamp;
+
+	if (strcmp(channel, "websocket.disconnect") == 0) {
+		driver->disconnects++;
+		driver->disconnected += hash_of(forebay_message_reply_channel(message));
+		return;
+	}
+	if (strcmp(channel, "websocket.connect") == 0) {
+		driver->connects++;
+		driver->connected += hash_of(forebay_message_reply_channel(message));
+	}
+	if (traffic_read(message, &stamp))
+		ledger_received(driver->ledger, stamp.sender, stamp.number);
+	else
+		ledger_complain(driver->ledger, LEDGER_TORN, channel);
+}
+
+// Receives what there is on what the driver listens to, at most so many messages.
+static void receive_some(struct driver *driver, struct forebay *layer, uint32_t most)
 {
 	struct forebay_message *message;
-	struct traffic_stamp stamp;
+
+	for (; most > 0 && forebay_receive(layer, 0, &message) == 0; most--) {
+		enter(driver, message);
+		forebay_message_free(message);
+	}
+}
+
+static void receive_all(struct driver *driver, struct forebay *layer)
+{
+	receive_some(driver, layer, UINT32_MAX);
+}
+
+// Announcements and farewells come to the driver, which nobody kills. What finds no room is sent later.
+static void settle_wills(struct driver *driver, struct forebay *layer)
+{
+	uint64_t before;
+
+	do {
+		before = driver->disconnects;
+		(void)forebay_reap(layer);
+		receive_all(driver, layer);
+	} while (driver->disconnects != before);
+	(void)forebay_ignore(layer, "websocket.connect");
+	(void)forebay_ignore(layer, "websocket.disconnect");
+}
+
+static void drain(struct driver *driver, struct forebay *layer)
+{
 	char name[SHM_NAME_SIZE];
 
 	for (uint32_t index = 0; index < layer->segment.channels; index++) {
@@ -164,13 +231,7 @@ static void drain(struct driver *driver, struct forebay *layer)
 		shm_table_name(&layer->table, index, name);
 		if (forebay_listen(layer, name) != 0)
 			ledger_complain(driver->ledger, LEDGER_REFUSED, name);
-		while (forebay_receive(layer, 0, &message) == 0) {
-			if (traffic_read(message, &stamp))
-				ledger_received(driver->ledger, stamp.sender, stamp.number);
-			else
-				ledger_complain(driver->ledger, LEDGER_TORN, name);
-			forebay_message_free(message);
-		}
+		receive_all(driver, layer);
 		(void)forebay_ignore(layer, name);
 	}
 }
@@ -192,8 +253,10 @@ static uint64_t settle(struct driver *driver, struct forebay *layer)
 	char text[512];
 
 	(void)forebay_reap(layer);
+	settle_wills(driver, layer);
 	drain(driver, layer);
 	inventory_end_idle(layer);
+	inventory_end_groups(layer);
 	inventory_take(layer, &left);
 	if (!inventory_same(&nothing, &left, text, sizeof text)) {
 		printf("violation: leaked: %s\n", text);
@@ -212,10 +275,20 @@ static uint64_t settle(struct driver *driver, struct forebay *layer)
 		bad += complain("messages that ended with their channels, and not counted",
 		        missing[LEDGER_PERSONAL],
 		        stat.counters[FOREBAY_COUNT_LOST] + stat.counters[FOREBAY_COUNT_GONE]);
+	if (driver->connects != driver->disconnects || driver->connected != driver->disconnected) {
+		printf("violation: %llu connects and %llu disconnects, or not of the same "
+		       "channels\n",
+		        (unsigned long long)driver->connects,
+		        (unsigned long long)driver->disconnects);
+		bad++;
+	}
 	if (stat.counters[FOREBAY_COUNT_BAD] > 0)
 		bad += complain("malformed messages", stat.counters[FOREBAY_COUNT_BAD], 0);
 	for (int i = 0; i < LEDGER_VIOLATIONS; i++)
 		bad += atomic_load(&driver->ledger->violations[i]);
+	printf("# %llu connects, %llu messages to members of groups\n",
+	        (unsigned long long)driver->connects,
+	        (unsigned long long)atomic_load(&driver->ledger->deliveries));
 	printf("# %llu kills, %llu stops, %u processes; %llu messages sent, %llu received; lost "
 	       "with "
 	       "killed consumers: %llu; %llu violations\n",
@@ -261,12 +334,15 @@ static uint64_t torture(struct driver *driver, int64_t seconds)
 	struct forebay *layer = attach();
 	uint64_t bad;
 
-	forebay_close(layer);
+	if (forebay_listen(layer, "websocket.connect") != 0 ||
+	        forebay_listen(layer, "websocket.disconnect") != 0)
+		ledger_complain(driver->ledger, LEDGER_REFUSED, "the driver can't listen");
 	for (int i = 0; i < WORKERS; i++)
 		start(driver, i);
 	while (now() < end && atomic_load(&driver->ledger->senders) < LEDGER_SENDERS - WORKERS) {
 		usleep((useconds_t)draw(driver, 2000)); // for something to happen in between
 		disturb(driver);
+		receive_some(driver, layer, TURN);
 	}
 	signal(SIGALRM, hung);
 	alarm(HANG);
@@ -277,7 +353,6 @@ static uint64_t torture(struct driver *driver, int64_t seconds)
 	end_workers(driver, false);
 	atomic_store(&driver->ledger->draining, true);
 	end_workers(driver, true);
-	layer = attach();
 	bad = settle(driver, layer);
 	forebay_close(layer);
 	(void)forebay_remove(NULL);

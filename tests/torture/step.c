@@ -241,11 +241,13 @@ static bool is_chosen(
 	       (path->events[instruction + 1] || instruction % stride == stride / 2);
 }
 
+static int number; // of tests so far
+
 static bool test(
         const struct operation *operation, const struct tracer_path *path, enum disturbance way)
 {
-	static int number;
-	uint32_t disturbed = 0;
+	uint32_t one_in = way == KILL ? operation->one_kill_in : operation->one_stop_in;
+	uint32_t chosen = 0, disturbed = 0;
 	uint64_t bad = 0;
 
 	memset(world.violations, 0, sizeof world.violations);
@@ -253,6 +255,8 @@ static bool test(
 	astray = 0;
 	for (uint32_t i = 0; i <= path->count; i++) {
 		if (!is_chosen(path, way, i))
+			continue;
+		if (!every && one_in > 0 && chosen++ % one_in != 0)
 			continue;
 		alarm(HANG);
 		disturb(operation, path, way, i);
@@ -269,6 +273,25 @@ static bool test(
 	printf("\n%s %d - %s, %s\n", bad ? "not ok" : "ok", ++number, operation->name,
 	        way == KILL ? "killed" : "stopped");
 	return bad == 0;
+}
+
+// Those of the COUNT operations whose names contain ONLY. Returns how many tests failed.
+static int test_all(const struct operation *table, uint32_t count, const char *only)
+{
+	int failed = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct tracer_path path;
+
+		if (!strstr(table[i].name, only))
+			continue;
+		record(&table[i], &path);
+		for (enum disturbance way = KILL; way <= STOP; way++)
+			if (way == STOP || !table[i].stop_only)
+				failed += !test(&table[i], &path, way);
+		tracer_path_fini(&path);
+	}
+	return failed;
 }
 
 static void hung(int signal)
@@ -351,7 +374,7 @@ static void parse(int argc, char **argv, const char **only)
 int main(int argc, char **argv)
 {
 	const char *only = "";
-	int tests = 0, failed = 0;
+	int failed;
 
 	parse(argc, argv, &only);
 	avoid_string_instructions(argv);
@@ -369,21 +392,9 @@ int main(int argc, char **argv)
 		abort();
 	world_init(&world);
 	image_init();
-	for (uint32_t i = 0; i < operation_count; i++) {
-		struct tracer_path path;
-
-		if (!strstr(operations[i].name, only))
-			continue;
-		record(&operations[i], &path);
-		for (enum disturbance way = KILL; way <= STOP; way++) {
-			if (way == KILL && operations[i].stop_only)
-				continue;
-			failed += !test(&operations[i], &path, way);
-			tests++;
-		}
-		tracer_path_fini(&path);
-	}
-	printf("# %llu trials\n1..%d\n", (unsigned long long)trials, tests);
+	failed = test_all(operations, operation_count, only) +
+	         test_all(group_operations, group_operation_count, only);
+	printf("# %llu trials\n1..%d\n", (unsigned long long)trials, number);
 	world_fini(&world);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -13,13 +13,13 @@
 
 struct victim_report *victim_report;
 
-static struct forebay *own;
+struct forebay *victim_own;
 static uint64_t trial;
 static struct forebay_message *outgoing, *incoming;
 static const char *outgoing_channel;
 static uint32_t outgoing_number;
 
-static void need(bool fulfilled)
+void victim_need(bool fulfilled)
 {
 	if (fulfilled)
 		return;
@@ -27,22 +27,31 @@ static void need(bool fulfilled)
 	_exit(EXIT_FAILURE);
 }
 
-// Builds the message that act() sends. Building it isn't stepped: it touches nothing shared.
-static void prepare(const char *channel, uint32_t length)
+struct forebay_message *victim_prepare(
+        const char *channel, uint32_t length, const char *reply_channel)
 {
 	outgoing_channel = channel;
 	outgoing_number = victim_report->sent++;
-	outgoing = traffic_build(
-	        own, channel, WORLD_VICTIM, trial * WORLD_NUMBERS + outgoing_number, length, NULL);
+	outgoing = traffic_build(victim_own, channel, WORLD_VICTIM,
+	        trial * WORLD_NUMBERS + outgoing_number, length, reply_channel);
 	victim_report->fate[outgoing_number] = WORLD_MAY;
+	return outgoing;
+}
+
+void victim_sent(int result)
+{
+	victim_report->fate[outgoing_number] = result == 0 ? WORLD_MUST : WORLD_NEVER;
+	victim_report->result = result;
+}
+
+static void prepare(const char *channel, uint32_t length)
+{
+	(void)victim_prepare(channel, length, NULL);
 }
 
 static void send_prepared(int timeout)
 {
-	int result = forebay_send(own, outgoing_channel, outgoing, timeout);
-
-	victim_report->fate[outgoing_number] = result == 0 ? WORLD_MUST : WORLD_NEVER;
-	victim_report->result = result;
+	victim_sent(forebay_send(victim_own, outgoing_channel, outgoing, timeout));
 }
 
 // Sends at once.
@@ -50,7 +59,7 @@ static void send_now(const char *channel, uint32_t length, enum world_fate fate)
 {
 	prepare(channel, length);
 	send_prepared(0);
-	need(victim_report->result == 0);
+	victim_need(victim_report->result == 0);
 	forebay_message_free(outgoing);
 	victim_report->fate[outgoing_number] = (uint8_t)fate;
 }
@@ -77,7 +86,7 @@ static void enter_received(void)
 // Receives one message and gives its memory back.
 static void receive(int timeout)
 {
-	victim_report->result = forebay_receive(own, timeout, &incoming);
+	victim_report->result = forebay_receive(victim_own, timeout, &incoming);
 	if (victim_report->result != 0)
 		return;
 	enter_received();
@@ -140,17 +149,17 @@ void victim_act_send_waiting(void)
 
 void victim_ready_receive(void)
 {
-	need(forebay_listen(own, "work") == 0);
+	victim_need(forebay_listen(victim_own, "work") == 0);
 }
 
 void victim_ready_receive_quiet(void)
 {
-	need(forebay_listen(own, "quiet") == 0);
+	victim_need(forebay_listen(victim_own, "quiet") == 0);
 }
 
 void victim_ready_receive_event(void)
 {
-	need(forebay_listen(own, "quiet") == 0 && forebay_fd(own) >= 0);
+	victim_need(forebay_listen(victim_own, "quiet") == 0 && forebay_fd(victim_own) >= 0);
 }
 
 void victim_ready_receive_forked(void)
@@ -160,9 +169,9 @@ void victim_ready_receive_forked(void)
 	pid_t child;
 
 	victim_ready_receive();
-	need(pipe(born) == 0);
+	victim_need(pipe(born) == 0);
 	child = fork();
-	need(child >= 0);
+	victim_need(child >= 0);
 	if (child == 0) {
 		(void)!write(born[1], "", 1);
 		for (;;)
@@ -170,7 +179,7 @@ void victim_ready_receive_forked(void)
 	}
 	victim_report->child = child;
 	// Until the child has run its fork handler, it keeps its parent's lock.
-	need(read(born[0], &byte, 1) == 1);
+	victim_need(read(born[0], &byte, 1) == 1);
 }
 
 void victim_act_receive(void)
@@ -185,26 +194,26 @@ void victim_act_receive_waiting(void)
 
 void victim_leave_receive_event(void)
 {
-	struct pollfd poll_fd = {.fd = forebay_fd(own), .events = POLLIN};
+	struct pollfd poll_fd = {.fd = forebay_fd(victim_own), .events = POLLIN};
 
 	victim_report->readable = poll(&poll_fd, 1, 0) == 1;
 }
 
 void victim_act_listen(void)
 {
-	victim_report->result = forebay_listen(own, "new");
+	victim_report->result = forebay_listen(victim_own, "new");
 	if (victim_report->result == 0)
-		victim_report->result = forebay_ignore(own, "new");
+		victim_report->result = forebay_ignore(victim_own, "new");
 }
 
 void victim_act_attach(void)
 {
-	own = world_attach("victim");
+	victim_own = world_attach("victim");
 }
 
 void victim_leave_attach(void)
 {
-	need(own != NULL);
+	victim_need(victim_own != NULL);
 }
 
 // Attaches to a second layer, and makes it if it isn't there.
@@ -228,13 +237,13 @@ void victim_remove_made(void)
 
 void victim_act_make(void)
 {
-	own = victim_make_layer();
+	victim_own = victim_make_layer();
 }
 
 void victim_leave_make(void)
 {
-	need(own != NULL);
-	victim_report->identity = own->segment.identity;
+	victim_need(victim_own != NULL);
+	victim_report->identity = victim_own->segment.identity;
 }
 
 // Holds one of each.
@@ -242,18 +251,20 @@ void victim_ready_detach(void)
 {
 	char name[FOREBAY_NAME_SIZE];
 
-	need(forebay_listen(own, "work") == 0 && forebay_listen(own, "quiet") == 0);
-	need(forebay_receive(own, 0, &incoming) == 0 && forebay_receive(own, 0, &incoming) == 0);
-	need(forebay_reply_open(own, "answer", 2, NULL, name) == 0);
+	victim_need(forebay_listen(victim_own, "work") == 0 &&
+	            forebay_listen(victim_own, "quiet") == 0);
+	victim_need(forebay_receive(victim_own, 0, &incoming) == 0 &&
+	            forebay_receive(victim_own, 0, &incoming) == 0);
+	victim_need(forebay_reply_open(victim_own, "answer", 2, NULL, name) == 0);
 	send_now(name, 100, WORLD_SENT);
-	need(forebay_stream_open(own, "stream", name) == 0);
+	victim_need(forebay_stream_open(victim_own, "stream", name) == 0);
 	send_now(name, WORLD_LARGE, WORLD_SENT);
 }
 
 void victim_act_detach(void)
 {
-	forebay_close(own);
-	own = NULL;
+	forebay_close(victim_own);
+	victim_own = NULL;
 }
 
 static void enter_name(const char *name)
@@ -269,55 +280,55 @@ void victim_act_stream_open(void)
 {
 	char name[FOREBAY_NAME_SIZE];
 
-	victim_report->result = forebay_stream_open(own, "stream", name);
+	victim_report->result = forebay_stream_open(victim_own, "stream", name);
 	enter_name(name);
 }
 
 void victim_ready_stream_close(void)
 {
 	victim_act_stream_open();
-	need(victim_report->result == 0);
+	victim_need(victim_report->result == 0);
 	send_now(victim_report->name, 100, WORLD_SENT);
 	send_now(victim_report->name, WORLD_LARGE, WORLD_SENT);
 }
 
 void victim_act_stream_close(void)
 {
-	victim_report->result = forebay_stream_close(own, victim_report->name);
+	victim_report->result = forebay_stream_close(victim_own, victim_report->name);
 }
 
 void victim_act_reply_open(void)
 {
 	char name[FOREBAY_NAME_SIZE];
 
-	victim_report->result = forebay_reply_open(own, "answer", 4, NULL, name);
+	victim_report->result = forebay_reply_open(victim_own, "answer", 4, NULL, name);
 	enter_name(name);
 }
 
 void victim_ready_reply_close(void)
 {
 	victim_act_reply_open();
-	need(victim_report->result == 0);
+	victim_need(victim_report->result == 0);
 }
 
 void victim_act_reply_close(void)
 {
-	victim_report->result = forebay_reply_close(own, victim_report->name);
+	victim_report->result = forebay_reply_close(victim_own, victim_report->name);
 }
 
 void victim_act_flush(void)
 {
-	victim_report->result = forebay_flush(own, "work", NULL);
+	victim_report->result = forebay_flush(victim_own, "work", NULL);
 }
 
 void victim_act_housekeep(void)
 {
-	victim_report->result = forebay_housekeep(own);
+	victim_report->result = forebay_housekeep(victim_own);
 }
 
 void victim_act_reap(void)
 {
-	int reaped = forebay_reap(own);
+	int reaped = forebay_reap(victim_own);
 
 	victim_report->result = reaped < 0 ? reaped : 0;
 }
@@ -327,13 +338,14 @@ void victim_die(const uint64_t number[2])
 {
 	char name[FOREBAY_NAME_SIZE];
 
-	own = world_attach("doomed");
-	need(own != NULL && forebay_listen(own, "work") == 0);
-	need(forebay_receive(own, 0, &incoming) == 0 && forebay_receive(own, 0, &incoming) == 0);
-	need(forebay_reply_open(own, "answer", 2, NULL, name) == 0);
-	need(traffic_send(own, name, WORLD_DOOMED, number[0], 100, 0) == 0);
-	need(forebay_stream_open(own, "stream", name) == 0);
-	need(traffic_send(own, name, WORLD_DOOMED, number[1], WORLD_LARGE, 0) == 0);
+	victim_own = world_attach("doomed");
+	victim_need(victim_own != NULL && forebay_listen(victim_own, "work") == 0);
+	victim_need(forebay_receive(victim_own, 0, &incoming) == 0 &&
+	            forebay_receive(victim_own, 0, &incoming) == 0);
+	victim_need(forebay_reply_open(victim_own, "answer", 2, NULL, name) == 0);
+	victim_need(traffic_send(victim_own, name, WORLD_DOOMED, number[0], 100, 0) == 0);
+	victim_need(forebay_stream_open(victim_own, "stream", name) == 0);
+	victim_need(traffic_send(victim_own, name, WORLD_DOOMED, number[1], WORLD_LARGE, 0) == 0);
 	raise(SIGKILL);
 }
 
@@ -344,9 +356,9 @@ void victim_run(const struct operation *operation, uint64_t number)
 	if (victim_report->refused)
 		_exit(EXIT_FAILURE);
 	if (!operation->detached) {
-		own = world_attach("victim");
-		need(own != NULL);
-		victim_report->slot = own->self.slot;
+		victim_own = world_attach("victim");
+		victim_need(victim_own != NULL);
+		victim_report->slot = victim_own->self.slot;
 	}
 	operation->ready();
 	tracer_begin();
@@ -356,6 +368,6 @@ void victim_run(const struct operation *operation, uint64_t number)
 		tracer_end();
 	if (operation->leave)
 		operation->leave();
-	forebay_close(own);
+	forebay_close(victim_own);
 	_exit(EXIT_SUCCESS);
 }

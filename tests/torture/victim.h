@@ -26,28 +26,64 @@ struct victim_report {
 	struct traffic_stamp stamp[WORLD_NUMBERS]; // of what it received
 	bool named;                                // NAME is whole
 	char name[FOREBAY_NAME_SIZE];              // of a stream or a reply channel that it made
+	uint64_t reached;                          // members of a group, by its message
+	bool looked;                               // whether it has come to receive its own
+	uint32_t copies;                           // of that, which it received itself
+	uint64_t recipients;                       // of these
 	pid_t child;
 };
 
 // Mapped by the tester before the first fork.
 extern struct victim_report *victim_report;
 
-// b's reply channel, set by the tester before the fork.
+// The group of all operations on groups: of the name of a plain channel that can be in it, so that a message
+// to it is as it should be wherever it arrives.
+#define VICTIM_GROUP "quiet"
+
+enum {
+	VICTIM_CELLS = 64, // of the layer, at most
+};
+
+// b's reply channel, or the channel to add or discard; set by the tester before the fork.
 extern char victim_target[FOREBAY_NAME_SIZE];
+
+// What the victim's operations share: its attachment, and the message that is to be sent.
+extern struct forebay *victim_own;
+
+// Ends the victim, and so the program, unless what it needs before the operation is FULFILLED.
+void victim_need(bool fulfilled);
+
+// Builds the message to CHANNEL that is sent by the operation. Not stepped: it touches nothing shared.
+struct forebay_message *victim_prepare(
+        const char *channel, uint32_t length, const char *reply_channel);
+
+// Enters what the sending of the prepared one said.
+void victim_sent(int result);
 
 // The life of a victim, in a forked child, and of a process that dies before the trial, having sent the two messages
 // NUMBER of WORLD_DOOMED to a reply channel and a stream of its own. They don't return.
 void victim_run(const struct operation *operation, uint64_t trial);
 void victim_die(const uint64_t number[2]);
 
+// Just so, adding `victim_target` to the group, or CHANGING its tree; or having announced a reply channel by the
+// message NUMBER of WORLD_DOOMED.
+void victim_die_in_group(bool changing);
+void victim_die_announced(uint64_t number);
+
 // Attaches to a second layer, which is made if it isn't there, and removes it.
 struct forebay *victim_make_layer(void);
 void victim_remove_made(void);
 
 // For the table of operations.
+void victim_act_announce(void);
 void victim_act_attach(void);
+void victim_act_compact(void);
 void victim_act_detach(void);
+void victim_act_farewell(void);
 void victim_act_flush(void);
+void victim_act_group_add(void);
+void victim_act_group_discard(void);
+void victim_act_group_send(void);
 void victim_act_housekeep(void);
 void victim_act_listen(void);
 void victim_act_make(void);
@@ -62,9 +98,13 @@ void victim_act_stream_close(void);
 void victim_act_stream_open(void);
 void victim_do_nothing(void);
 void victim_leave_attach(void);
+void victim_leave_group_send(void);
 void victim_leave_make(void);
 void victim_leave_receive_event(void);
+void victim_ready_announce(void);
 void victim_ready_detach(void);
+void victim_ready_farewell(void);
+void victim_ready_group_send(void);
 void victim_ready_receive(void);
 void victim_ready_receive_event(void);
 void victim_ready_receive_forked(void);

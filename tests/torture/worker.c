@@ -14,7 +14,8 @@ enum {
 	STAYING = 4,  // channels that are listened to all the time
 	PASSING = 24, // names of those that come and go, more than the table has room for
 	ORDERS = 4096,
-	WAIT = 20, // ms
+	MEMBERS = 4, // reply channels of one process that join groups
+	WAIT = 20,   // ms
 };
 
 struct order {
@@ -293,6 +294,199 @@ static void run_reaper(void)
 	}
 }
 
+// ---------------------------------------------------------------------------------------------
+// Groups
+// ---------------------------------------------------------------------------------------------
+
+// A reply channel, and the groups it is in. Nobody else adds or removes it, so that is exact.
+struct membership {
+	char name[FOREBAY_NAME_SIZE];
+	bool in[STAYING];
+};
+
+static struct membership memberships[MEMBERS];
+
+// Groups have the names of plain channels, which may be in them: so a message is right wherever it arrives.
+static int draw_group(char name[FOREBAY_NAME_SIZE])
+{
+	int group = (int)draw(STAYING);
+
+	snprintf(name, FOREBAY_NAME_SIZE, "staying.%d", group);
+	return group;
+}
+
+static void expect_result(int result, int other)
+{
+	if (result != 0 && result != other && result != FOREBAY_NO_MEMORY)
+		ledger_complain(ledger, LEDGER_REFUSED, forebay_strerror(result));
+}
+
+static void join_or_leave(struct membership *member)
+{
+	char name[FOREBAY_NAME_SIZE];
+	int group = draw_group(name), result;
+
+	if (draw(3) > 0) {
+		result = forebay_group_add(layer, name, member->name);
+		member->in[group] |= result == 0;
+		expect_result(result, FOREBAY_NO_CHANNEL);
+	} else {
+		expect_result(forebay_group_discard(layer, name, member->name), 0);
+		member->in[group] = false;
+	}
+}
+
+// Plain channels, also ones whose names take two cells: those are in a group that nothing is sent to.
+static void join_or_leave_plain(void)
+{
+	char group[FOREBAY_NAME_SIZE], name[FOREBAY_NAME_SIZE];
+
+	(void)draw_group(group);
+	strcpy(name, group);
+	if (draw(2)) {
+		snprintf(group, sizeof group, "silent.%u", (unsigned)draw(STAYING));
+		snprintf(name, sizeof name, "silent.%0150u", (unsigned)draw(40));
+	}
+	expect_result(draw(2) ? forebay_group_add(layer, group, name)
+	                      : forebay_group_discard(layer, group, name),
+	        FOREBAY_NO_CHANNEL);
+}
+
+static void send_to_group(void)
+{
+	uint32_t number = ledger_try(ledger, self, LEDGER_PERSONAL);
+	struct forebay_message *message;
+	char name[FOREBAY_NAME_SIZE];
+
+	if (number == LEDGER_MESSAGES)
+		return;
+	(void)draw_group(name);
+	message = traffic_build(layer, name, self, number, draw_length(), NULL);
+	expect_result(forebay_group_send(layer, name, message, NULL), 0);
+	forebay_message_free(message);
+}
+
+struct delivery {
+	int group;
+	uint64_t reached;
+};
+
+static void deliver(void *owner, void *context)
+{
+	const struct membership *member = owner;
+	struct delivery *delivery = context;
+
+	delivery->reached++;
+	(void)atomic_fetch_add(&ledger->deliveries, 1);
+	if (!member->in[delivery->group])
+		ledger_complain(ledger, LEDGER_MISDIRECTED, "a message to a group that was left");
+}
+
+static void receive_from_groups(void)
+{
+	struct forebay_message *message;
+
+	for (uint64_t left = draw(6); left > 0; left--) {
+		struct delivery delivery = {0};
+		struct traffic_stamp stamp;
+		uint64_t members = 0;
+
+		if (forebay_receive(layer, (int)draw(3), &message) != 0)
+			continue;
+		if (!forebay_message_group(message) || !traffic_read(message, &stamp) ||
+		        sscanf(forebay_message_group(message), "staying.%d", &delivery.group) != 1)
+			ledger_complain(ledger, LEDGER_TORN, "a message to a group");
+		else
+			check_order(&stamp);
+		for (int i = 0; i < MEMBERS; i++)
+			members += memberships[i].in[delivery.group];
+		if (forebay_message_recipients(message, deliver, &delivery) != members ||
+		        delivery.reached != members)
+			ledger_complain(ledger, LEDGER_MISDIRECTED, "not all members, or not once");
+		forebay_message_free(message);
+	}
+}
+
+static bool open_membership(struct membership *member)
+{
+	*member = (struct membership){0};
+	return forebay_reply_open(layer, "answer", 4, member, member->name) == 0;
+}
+
+static void run_member(void)
+{
+	for (int i = 0; i < MEMBERS; i++)
+		if (!open_membership(&memberships[i]))
+			return; // the table is full at the moment
+	for (int left = 2000; left > 0 && !atomic_load(&ledger->ending); left--) {
+		struct membership *member = &memberships[draw(MEMBERS)];
+
+		join_or_leave(member);
+		if (draw(4) == 0)
+			join_or_leave_plain();
+		if (draw(2) == 0)
+			send_to_group();
+		receive_from_groups();
+		if (draw(16) == 0) { // which leaves all groups
+			if (forebay_reply_close(layer, member->name) != 0)
+				ledger_complain(ledger, LEDGER_REFUSED, "closing a member");
+			if (!open_membership(member))
+				return;
+		}
+	}
+}
+
+// ---------------------------------------------------------------------------------------------
+// Wills
+// ---------------------------------------------------------------------------------------------
+
+static bool announce(const char *name)
+{
+	uint32_t number = ledger_try(ledger, self, LEDGER_PLAIN);
+	struct forebay_message *message;
+	int result;
+
+	if (number == LEDGER_MESSAGES)
+		return false;
+	message = traffic_build(layer, "websocket.connect", self, number, draw_length(), name);
+	result = forebay_reply_announce(layer, name, "websocket.connect", message);
+	if (result == 0)
+		ledger_sent(ledger, self, number);
+	else if (!may_say(result, LEDGER_PLAIN))
+		ledger_complain(ledger, LEDGER_REFUSED, forebay_strerror(result));
+	forebay_message_free(message);
+	return result == 0;
+}
+
+// What there is no room for is left to whoever clears up behind us.
+static void farewell(const char *name)
+{
+	struct forebay_message *message = forebay_message_new(layer);
+	int result;
+
+	forebay_put_text(message, "reply_channel", name);
+	result = forebay_reply_farewell(layer, name, "websocket.disconnect", message);
+	if (result != 0 && !may_say(result, LEDGER_PLAIN))
+		ledger_complain(ledger, LEDGER_REFUSED, forebay_strerror(result));
+	forebay_message_free(message);
+}
+
+static void run_socket(void)
+{
+	for (int left = LEDGER_MESSAGES; left > 0 && !atomic_load(&ledger->ending); left--) {
+		char name[FOREBAY_NAME_SIZE];
+
+		if (forebay_reply_open(layer, "websocket.send", 4, NULL, name) != 0)
+			return;
+		if (!announce(name)) {
+			(void)forebay_reply_close(layer, name);
+			usleep((useconds_t)draw(1000));
+		} else if (draw(8) > 0) {
+			farewell(name);
+		}
+	}
+}
+
 bool worker_is_consumer(enum worker_role role)
 {
 	return role == WORKER_CONSUMER || role == WORKER_EVENTED;
@@ -324,6 +518,12 @@ void worker_run(struct ledger *shared, enum worker_role role, uint64_t seed)
 		break;
 	case WORKER_STREAMER:
 		run_streamer();
+		break;
+	case WORKER_MEMBER:
+		run_member();
+		break;
+	case WORKER_SOCKET:
+		run_socket();
 		break;
 	default:
 		run_reaper();

@@ -12,6 +12,8 @@ enum worker_role {
 	WORKER_REQUESTER, // opens reply channels, asks, and receives answers
 	WORKER_STREAMER,  // opens streams, has them announced, sends into them, ends them
 	WORKER_REAPER,    // reaps, and looks at the statistics
+	WORKER_MEMBER,    // joins and leaves groups, sends to them, and receives by them
+	WORKER_SOCKET,    // opens reply channels that are announced, and farewells most of them
 	WORKER_ROLES
 };
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/torture/victim.h"
+
 #define COMPLAINTS_MAX 10 // printed of one operation
 #define PATTERNS       "small=2,*=100"
 
@@ -100,6 +102,9 @@ void world_init(struct world *world)
 	        forebay_listen(world->b, "quiet") != 0 ||
 	        forebay_reply_open(world->b, "reply", WORLD_WINDOW, world, world->reply) != 0)
 		bail_out("b can't listen");
+	for (int i = 0; i < WORLD_MEMBERS; i++)
+		if (forebay_reply_open(world->b, "reply", 1, world, world->member[i]) != 0)
+			bail_out("b can't open reply channels");
 	inventory_take(world->a, &world->before);
 }
 
@@ -128,7 +133,7 @@ void world_begin(struct world *world, const char *what, uint32_t instruction)
 	memset(world->last, 0, sizeof world->last);
 	memset(world->fate, 0, sizeof world->fate);
 	memset(world->got, 0, sizeof world->got);
-	world->refusals = 0;
+	world->refusals = world->to_group = world->connects = world->disconnects = 0;
 	// Nobody keeps the house in this trial, or each would take another way than the recorded one.
 	store_relaxed(&world->a->segment.housekeeping->begun, (uint64_t)channel_now());
 	world->dropped = count_dropped(world);
@@ -176,18 +181,57 @@ void world_got(struct world *world, const struct traffic_stamp *stamp)
 		        (unsigned)stamp->sender);
 }
 
+static void ignore_owner(void *owner, void *context)
+{
+	(void)owner;
+	(void)context;
+}
+
+// One that came by a group, which may have come by a plain channel in it as well.
+static void note_to_group(struct world *world, struct forebay_message *message)
+{
+	struct traffic_stamp stamp;
+
+	if (!traffic_read(message, &stamp) || stamp.number / WORLD_NUMBERS != world->trial)
+		world_complain(world, WORLD_TORN, "a message to a group");
+	if (forebay_message_recipients(message, ignore_owner, NULL) != 1)
+		world_complain(world, WORLD_LOST, "a message to a group without its member");
+	if (++world->to_group > 1)
+		world_complain(world, WORLD_DOUBLED, "a message to a group");
+}
+
+// The last one of a victim's reply channel, from itself or from whoever reaped it. Returns whether it was from itself.
+static bool note_disconnect(struct world *world, struct forebay_message *message)
+{
+	const char *name = forebay_message_reply_channel(message);
+	size_t length;
+	unsigned kind;
+
+	world->disconnects++;
+	if (!name || strcmp(name, victim_report->name) != 0)
+		world_complain(world, WORLD_TORN, "the end of another reply channel");
+	return forebay_message_content(message, &length, &kind) != NULL;
+}
+
 static void note(struct world *world, struct forebay_message *message)
 {
+	const char *channel = forebay_message_channel(message);
 	struct traffic_stamp stamp;
 	uint32_t number;
 
+	if (forebay_message_group(message)) {
+		note_to_group(world, message);
+		return;
+	}
+	world->connects += strcmp(channel, "websocket.connect") == 0;
+	if (strcmp(channel, "websocket.disconnect") == 0 && !note_disconnect(world, message))
+		return;
 	if (!traffic_read(message, &stamp)) {
-		world_complain(world, WORLD_TORN, "a message from \"%s\"",
-		        forebay_message_channel(message));
+		world_complain(world, WORLD_TORN, "a message from \"%s\"", channel);
 		return;
 	}
 	world_got(world, &stamp);
-	if (stamp.sender >= WORLD_SENDERS || strcmp(forebay_message_channel(message), "work") != 0)
+	if (stamp.sender >= WORLD_SENDERS || strcmp(channel, "work") != 0)
 		return;
 	number = (uint32_t)(stamp.number % WORLD_NUMBERS) + 1;
 	if (number < world->last[stamp.sender])
@@ -243,7 +287,7 @@ static void use_credit(struct world *world)
 	world_drain(world);
 }
 
-// Channels come and go: a plain one, a stream, a reply channel.
+// Channels come and go: a plain one, a stream, a reply channel, a group.
 static void use_channels(struct world *world, struct forebay *c)
 {
 	char passing[FOREBAY_NAME_SIZE], stream[FOREBAY_NAME_SIZE], reply[FOREBAY_NAME_SIZE];
@@ -267,9 +311,24 @@ static void use_channels(struct world *world, struct forebay *c)
 	}
 	if (result == 0)
 		result = world_is_gone(world, reply) ? 0 : 1;
+	if (result == 0)
+		result = forebay_group_add(c, "passing", world->reply);
+	if (result == 0)
+		result = forebay_group_discard(world->a, "passing", world->reply);
 	if (result != 0)
-		world_complain(world, WORLD_BLOCKED, "c's stream or reply channel: %s",
+		world_complain(world, WORLD_BLOCKED, "c's stream, reply channel or group: %s",
 		        forebay_strerror(result));
+}
+
+// Before c gets a dead one's slot, and uses it for groups of its own.
+static void check_hazards(struct world *world)
+{
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
+		struct shm_process_mem *process = &world->a->segment.processes[slot];
+
+		if (load_acquire(&process->uid) == 0 && load_acquire(&process->hazard) != 0)
+			world_complain(world, WORLD_LEAKED, "a hazard of the dead");
+	}
 }
 
 void world_others_go_on(struct world *world, bool reap_first)
@@ -282,8 +341,10 @@ void world_others_go_on(struct world *world, bool reap_first)
 	world_drain(world);
 	world_send(world, world->a, WORLD_A, "small", 100, WORLD_MUST);
 	world_drain(world);
-	if (reap_first)
+	if (reap_first) {
 		(void)forebay_reap(world->a);
+		check_hazards(world);
+	}
 	c = world_attach("c");
 	if (!c) {
 		world_complain(world, WORLD_BLOCKED, "attaching: %s", forebay_error());
@@ -330,6 +391,7 @@ void world_settle(struct world *world, uint32_t losses)
 	(void)forebay_reap(world->a);
 	use_credit(world);
 	inventory_end_idle(world->a);
+	inventory_end_groups(world->a);
 	inventory_take(world->a, &now);
 	if (!inventory_same(&world->before, &now, text, sizeof text))
 		world_complain(world, WORLD_LEAKED, "%s", text);

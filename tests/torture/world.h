@@ -21,6 +21,7 @@ enum {
 	WORLD_WINDOW = 4,    // of b's reply channel
 	WORLD_LARGE = 70000, // octets: a message of two extents
 	WORLD_SMALL = 2,     // capacity of the channel "small"
+	WORLD_MEMBERS = 17,  // reply channels of b, to be members of groups
 	WORLD_NUMBERS = 256  // messages of one sender in one trial
 };
 
@@ -54,8 +55,10 @@ enum world_violation {
 struct world {
 	struct forebay *a, *b;
 	char reply[FOREBAY_NAME_SIZE]; // b's reply channel
-	struct inventory before;       // with nothing going on
-	uint64_t dropped;              // counted so, at the trial's beginning
+	// More of them. Of members 0 and 8, and of 8 and 16, the keys begin alike.
+	char member[WORLD_MEMBERS][FOREBAY_NAME_SIZE];
+	struct inventory before; // with nothing going on
+	uint64_t dropped;        // counted so, at the trial's beginning
 
 	uint64_t trial;
 	const char *what; // the operation and the way it is disturbed, for complaints
@@ -65,6 +68,10 @@ struct world {
 	enum world_fate fate[WORLD_SENDERS][WORLD_NUMBERS];
 	uint32_t got[WORLD_SENDERS][WORLD_NUMBERS];
 	uint32_t refusals; // sends that were refused, and counted so, on purpose
+	uint32_t
+	        to_group; // messages that b received by one of its reply channels' being in a group
+	// Of the reply channel victim_report->name: the messages that said it is open, and that it is over.
+	uint32_t connects, disconnects;
 
 	uint64_t violations[WORLD_VIOLATIONS], complaints;
 };
