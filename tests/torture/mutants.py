@@ -312,7 +312,7 @@ def caught(binary, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=200,
     )
     took = time.monotonic() - started
     if "# SKIP" in result.stdout:
@@ -347,7 +347,7 @@ def main():
                 # A sample of the stops may miss the few instructions that matter.
                 found = caught(binary, *only) or caught(binary, "--every", *only)
                 print("#", found or "nothing was found")
-            except ValueError as error:
+            except (ValueError, subprocess.TimeoutExpired) as error:
                 found = None
                 print("\n".join("# " + line for line in str(error).splitlines()))
         print("ok" if found else "not ok", f"{number} - {mutant[0]}", flush=True)

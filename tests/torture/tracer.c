@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #define BREAKPOINT 0xccu
+#define SYSCALL    0x050f // as a little-endian word
 #define RIP        offsetof(struct user, regs.rip)
+#define RAX        offsetof(struct user, regs.rax)
 
 // Each is an int3 and a return, so that the tracer knows the addresses.
 __asm__(".text\n"
@@ -115,17 +117,18 @@ bool tracer_record(pid_t pid, struct tracer_path *path, bool (*changed)(void), u
 	path->events[0] = 0;
 	(void)changed();
 	while (!at_end(address) && path->count < limit) {
-		long code = ptrace(PTRACE_PEEKTEXT, pid, address, NULL);
+		bool is_syscall = (ptrace(PTRACE_PEEKTEXT, pid, address, NULL) & 0xffff) == SYSCALL;
 
+		if (is_syscall && ptrace(PTRACE_PEEKUSER, pid, RAX, NULL) == SYS_futex)
+			break; // it is about to sleep
 		if (!step(pid))
 			return false;
 		address = address_of(pid);
 		path->count++;
 		grow(path);
 		path->address[path->count] = address;
-		path->events[path->count] =
-		        (uint8_t)(((code & 0xffff) == 0x050f ? TRACER_SYSCALL : 0) |
-		                  (changed() ? TRACER_CHANGE : 0));
+		path->events[path->count] = (uint8_t)((is_syscall ? TRACER_SYSCALL : 0) |
+		                                      (changed() ? TRACER_CHANGE : 0));
 	}
 	count_met(path);
 	return true;
@@ -143,8 +146,27 @@ void tracer_path_fini(struct tracer_path *path)
 // Running
 // ---------------------------------------------------------------------------------------------
 
+static bool is_sleeping(pid_t pid)
+{
+	return ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user, regs.orig_rax), NULL) ==
+	       SYS_futex;
+}
+
+// Runs to a trap. False if it would go to sleep instead, and stands there, or has ended.
+static bool run_to_trap(pid_t pid)
+{
+	int signal;
+
+	do {
+		if (ptrace(PTRACE_SYSCALL, pid, NULL, NULL) != 0)
+			return false;
+		signal = wait_stop(pid);
+	} while (signal == (SIGTRAP | 0x80) && !is_sleeping(pid));
+	return signal == SIGTRAP;
+}
+
 // Runs until it stands at ADDRESS after having passed it MET times. The breakpoint is in the child's private copy
-// of the page. False if it can't be set, or if the child came to the end before.
+// of the page. False if it can't be set, or if the child came to the end or would sleep before.
 static bool run_to(pid_t pid, uint64_t address, uint32_t met)
 {
 	long code = ptrace(PTRACE_PEEKTEXT, pid, address, NULL);
@@ -152,9 +174,12 @@ static bool run_to(pid_t pid, uint64_t address, uint32_t met)
 	uint64_t now;
 
 	for (;; met--) {
-		if (ptrace(PTRACE_POKETEXT, pid, address, with_breakpoint) != 0 ||
-		        ptrace(PTRACE_CONT, pid, NULL, NULL) != 0 || wait_stop(pid) != SIGTRAP)
+		if (ptrace(PTRACE_POKETEXT, pid, address, with_breakpoint) != 0)
 			return false;
+		if (!run_to_trap(pid)) {
+			(void)ptrace(PTRACE_POKETEXT, pid, address, code);
+			return false;
+		}
 		now = address_of(pid) - 1;
 		(void)ptrace(PTRACE_POKETEXT, pid, address, code);
 		(void)ptrace(PTRACE_POKEUSER, pid, RIP, now);

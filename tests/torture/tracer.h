@@ -35,7 +35,7 @@ void tracer_path_fini(struct tracer_path *path);
 // Waits until the child PID stands at tracer_begin(). False if it ended before.
 bool tracer_meet(pid_t pid);
 
-// Steps the child from begin to end and records it; CHANGED, asked after each instruction, tells whether
+// Steps the child from begin to end, or to where it would sleep, and records it; CHANGED, asked after each instruction, tells whether
 // something outside the child has changed. At most LIMIT instructions. False if the child ended before.
 bool tracer_record(pid_t pid, struct tracer_path *path, bool (*changed)(void), uint32_t limit);
 

@@ -11,6 +11,10 @@
 #include "tests/torture/operations.h"
 #include "tests/torture/tracer.h"
 
+enum {
+	WAIT = 60000, // ms
+};
+
 struct victim_report *victim_report;
 
 struct forebay *victim_own;
@@ -141,10 +145,10 @@ void victim_act_send(void)
 	send_prepared(0);
 }
 
-// 1 ms: the shortest sleep that there is.
+// Long enough for stepping to it; nobody waits so long.
 void victim_act_send_waiting(void)
 {
-	send_prepared(1);
+	send_prepared(WAIT);
 }
 
 void victim_ready_receive(void)
@@ -189,7 +193,7 @@ void victim_act_receive(void)
 
 void victim_act_receive_waiting(void)
 {
-	receive(1);
+	receive(WAIT);
 }
 
 void victim_leave_receive_event(void)
