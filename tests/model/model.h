@@ -28,6 +28,7 @@ struct model_own {
 	struct shm_table table;
 	struct shm_doorbell bell;
 	struct shm_ring ring[2]; // the scenario's channels, as found in the setup
+	struct shm_entry group;  // and its group
 
 	int opened; // descriptors
 	size_t heap_used;

@@ -126,4 +126,51 @@ MUTANTS = {
     "drowse_nothing": ("doorbell.c", [
         ("	(void)exchange_seq_cst(&bell->self->mem->sleeping, how);\n", "	(void)bell, (void)how;\n"),
     ]),
+    "visit_without_hazard": ("group.c", [
+        ("	(void)exchange_seq_cst(&table->self->mem->hazard, SHM_HAZARD(group));\n", ""),
+    ]),
+    "visit_while_changing": ("group.c", [
+        ("		if (SHM_GROUP_PHASE(*word) == SHM_GROUP_OPEN)\n"
+         "			return true;\n"
+         "		if (SHM_GROUP_PHASE(*word) != SHM_GROUP_CHANGING)\n"
+         "			return false;\n",
+         "		if (SHM_GROUP_PHASE(*word) != SHM_GROUP_CLOSED)\n"
+         "			return true;\n"),
+    ]),
+    "visit_no_generation": ("group.c", [
+        ("		if (load_acquire(&table->segment->channel[group->index].ring.generation) !=\n"
+         "		        group->generation)\n"
+         "			return false;\n", ""),
+    ]),
+    "add_over_member": ("group.c", [
+        ("	if (old != 0 && (SHM_WORD_TAG(old) != SHM_TAG_REPLY ||\n"
+         "	                        shm_member_valid(table->segment, old, now))) {\n",
+         "	if (old != 0 && SHM_WORD_TAG(old) != SHM_TAG_REPLY) {\n"),
+    ]),
+    "compact_without_looking": ("compact.c", [
+        ("		if (!is_visited(table, group))\n", "		(void)is_visited;\n		if (true)\n"),
+    ]),
+    "compact_free_before_change": ("compact.c", [
+        ("	done = cas_seq_cst(word_of(change->table, change->group), &word, next);\n",
+         "	if (new != old)\n"
+         "		settle(change, old, 0, SHM_FREE);\n"
+         "	done = cas_seq_cst(word_of(change->table, change->group), &word, next);\n"),
+    ]),
+    "compact_without_hazard": ("compact.c", [
+        ("	(void)exchange_seq_cst(&table->self->mem->hazard, SHM_HAZARD(group));\n", ""),
+    ]),
+    "reap_linked_cells": ("compact.c", [
+        ("&own, found ? used : SHM_FREE);\n", "&own, found && !used ? used : SHM_FREE);\n"),
+    ]),
+    "reap_no_cells": ("compact.c", [
+        ("	release_cells(table, slot);\n", "	(void)release_cells;\n"),
+    ]),
+    "reap_hazard_first": ("compact.c", [
+        ("	release_cells(table, slot);\n",
+         "	store_release(&table->segment->processes[slot].hazard, 0);\n"
+         "	release_cells(table, slot);\n"),
+    ]),
+    "reap_no_group": ("compact.c", [
+        ("		shm_compact_recover(table, i, slot);\n", "		(void)i;\n"),
+    ]),
 }

@@ -14,10 +14,8 @@ static void open_window(uint32_t window)
 	struct model_own *own = model_arena.own;
 	uint32_t scan = 0;
 	uint64_t generation;
-	int auditor = 0;
+	int auditor = support_auditor();
 
-	while (own[auditor + 1].segment.base)
-		auditor++;
 	model_act_for(0);
 	MODEL_ASSERT(shm_endpoint_take_zone(&own->segment, own->self.uid, &scan) == 0);
 	generation = shm_endpoint_open(&own->segment, 0, 0, window, 0);

@@ -25,10 +25,17 @@ SIZES = {
          "	extern uint32_t model_zone_size[];\n\n	return model_zone_size[class];"),
     ],
     "cell.h": [
+        ("	SHM_CELL_BITS = 4,", "	SHM_CELL_BITS = 2,"),
         ("	SHM_CELLS_RESERVED =\n	        16,", "	SHM_CELLS_RESERVED = 1,"),
     ],
     "compact.c": [
+        ("#define LEVELS   (64 / SHM_CELL_BITS)", "#define LEVELS   2"),  # as the trees have
         ("WINDOW = 32768 ", "WINDOW = 64 "),
+    ],
+    "group.c": [
+        ("	return (key & 0x0f0f0f0f0f0f0f0full) << 4 | (key >> 4 & 0x0f0f0f0f0f0f0f0full);\n",
+         "	key = (key & 0x0f0f0f0f0f0f0f0full) << 4 | (key >> 4 & 0x0f0f0f0f0f0f0f0full);\n"
+         "	return (key & 0x3333333333333333ull) << 2 | (key >> 2 & 0x3333333333333333ull);\n"),
     ],
     "prefix.h": [
         ("SHM_PREFIXES = 64,", "SHM_PREFIXES = 1,"),

@@ -153,13 +153,16 @@ enum shm_result support_receive(struct model_own *own, struct shm_ring *ring)
 	return SHM_OK;
 }
 
+int support_auditor(void)
+{
+	return scenario->processes;
+}
+
 void support_open(const char *name, int which, uint32_t capacity)
 {
 	struct model_own *own = model_arena.own;
-	int auditor = 0;
+	int auditor = support_auditor();
 
-	while (own[auditor + 1].segment.base)
-		auditor++;
 	for (int i = auditor; i >= 0; i--) {
 		model_act_for(i);
 		if (own[i].self.mem)

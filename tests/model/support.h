@@ -4,6 +4,9 @@
 
 #include "tests/model/model.h"
 
+// The auditor's number.
+int support_auditor(void);
+
 // Opens the channel NAME, as ring WHICH of all who are attached.
 void support_open(const char *name, int which, uint32_t capacity);
 
