@@ -516,6 +516,13 @@ static void bad_name_of_a_group(struct scene *scene)
 	store_relaxed(&scene->a.segment.channel[scene->group.index].name[0], 0x4142434445464701);
 }
 
+static void unreachable_group(struct scene *scene)
+{
+	store_relaxed(bucket_of(scene, "\x01"
+	                               "group"),
+	        0);
+}
+
 static void root_out_of_bounds(struct scene *scene)
 {
 	store_relaxed(group_word(scene), SHM_GROUP_WORD(SHM_GROUP_OPEN, 99999ull, 77ull));
@@ -712,6 +719,7 @@ static const struct {
         {"orphan_group", group_of_nobody, SHM_FINDING_ORPHAN_CHANNEL, MENDED},
         {"group_owner", bad_owner_of_a_group, SHM_FINDING_BAD_OWNER, MENDED},
         {"group_name", bad_name_of_a_group, SHM_FINDING_BAD_NAME, MENDED},
+        {"unreachable_group", unreachable_group, SHM_FINDING_UNREACHABLE, MENDED},
         {"root_out_of_bounds", root_out_of_bounds, SHM_FINDING_BAD_NODE, MENDED | NOT_ALONE},
         {"node_out_of_bounds", node_out_of_bounds, SHM_FINDING_BAD_NODE, MENDED},
         {"circle_of_nodes", circle_of_nodes, SHM_FINDING_BAD_NODE, MENDED},
