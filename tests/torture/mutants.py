@@ -233,8 +233,8 @@ MUTANTS = [
     (
         "the reaper doesn't finish what the dead did to groups",
         "shm/compact.c",
-        "		recover_group(table, i, slot);",
-        "		(void)recover_group;",
+        "		shm_compact_recover(table, i, slot);",
+        "		(void)i;",
         "end a group",
     ),
     (
