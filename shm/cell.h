@@ -31,9 +31,7 @@ struct shm_cell_mem {
 _Static_assert(sizeof(struct shm_cell_mem) == 128, "pinned by the layout version");
 _Static_assert(SHM_CELLS_MAX <= SHM_ROOT_NONE, "cells are named by 24 bits");
 
-#define SHM_USED             SHM_SENT // SHM_OWN_STATE of such a word: a block's would be SENT
-#define SHM_OWN_USED(ENTRY)  (2ull << 62 | (uint64_t)(ENTRY)->index << 32 | (ENTRY)->generation)
-#define SHM_USED_INDEX(WORD) ((uint32_t)((WORD) >> 32 & 0x3fffffff))
+#define SHM_OWN_USED(ENTRY) (2ull << 62 | (uint64_t)(ENTRY)->index << 32 | (ENTRY)->generation)
 
 // Takes a cell, zeroed: HELD by us. From the reserve only if there is no other, and RESERVED is true.
 // False if none is free. Lock-free; looks at each cell once at most.

@@ -27,18 +27,17 @@ static const struct region *const regions[] = {
         &region_processes,
         &region_block_zones,
         &region_endpoint_zones,
-        &region_prefixes,
         &region_endpoints,
-        &region_wills,
         &region_channels,
         &region_listeners,
         &region_rings,
-        &region_groups,
         &region_buckets,
         &region_reach,
-        &region_blocks,
-        &region_trees,
+        &region_groups,
         &region_cells,
+        &region_hazards,
+        &region_prefixes,
+        &region_blocks,
         &region_directory,
 };
 
@@ -122,34 +121,20 @@ static const struct {
                 "ends the other"},
         [SHM_FINDING_UNREACHABLE] = {"unreachable-channel",
                 "it is live but not in the table: nobody finds it", "puts it back in"},
-        [SHM_FINDING_BAD_HAZARD] = {"bad-hazard",
-                "nobody uses the slot that is inside a group: the group can't be made smaller or "
-                "ended",
-                "clears it"},
-        [SHM_FINDING_BAD_PREFIX] = {"bad-prefix",
-                "what reply channels' names begin with can't be told where a group is listed",
-                "completes or frees it, or has the name begin with nothing"},
-        [SHM_FINDING_ORPHAN_WILL] = {"orphan-will",
-                "who was to say that a reply channel is over is gone: consumers aren't told",
-                "leaves that to the next process that has room to send it"},
-        [SHM_FINDING_BAD_GROUP] = {"bad-group", "its word makes no sense: nobody gets in",
-                "opens it again, or ends it if its members are lost"},
-        [SHM_FINDING_BAD_NODE] = {"bad-node",
-                "it leads to no cell, or to one twice: members below it are lost or sent to twice",
-                "cuts the tree there: who was below it has to join anew"},
-        [SHM_FINDING_STRAY_CELL] = {"stray-cell",
-                "it is part of a group's tree but not the group's: it may be used for something "
-                "else",
-                "gives it to the group, or, if it is another's, cuts the tree there"},
+        [SHM_FINDING_BAD_GROUP] = {"bad-group",
+                "its word makes no sense: nobody can join, and nobody is reached",
+                "makes it a group without members"},
         [SHM_FINDING_BAD_MEMBER] = {"bad-member",
-                "it stands for nobody who belongs there: others can't join in its place",
-                "takes it out"},
-        [SHM_FINDING_ORPHAN_CELL] = {"orphan-cell",
-                "it is in no group's tree and nobody holds it: memory for members is lost",
-                "frees it, unless somebody is in the group that it names"},
-        [SHM_FINDING_GARBAGE_CELL] = {"garbage-cell",
-                "its word makes no sense, whoever held it: memory for members is lost",
-                "frees it, unless other processes are attached, of which one may hold it"},
+                "it stands for no member, or leads to no cell of its group: members are missing",
+                "takes it out, with what is behind it"},
+        [SHM_FINDING_ORPHAN_CELL] = {"orphan-cell", "held by nobody: memory is lost",
+                "frees it, or gives it to the group it is part of"},
+        [SHM_FINDING_LOST_CELL] = {"lost-cell", "part of no group: memory is lost", "frees it"},
+        [SHM_FINDING_STALE_HAZARD] = {"stale-hazard",
+                "nobody uses the slot that says it is inside a group: that isn't made smaller",
+                "clears it"},
+        [SHM_FINDING_ORPHAN_PREFIX] = {"orphan-prefix", "it was being entered by nobody",
+                "frees it"},
         [SHM_FINDING_BAD_FIFO] = {"bad-fifo",
                 "other processes can't ring it: its process sleeps up to 100 ms too long",
                 "makes it right, or removes it"},
@@ -192,12 +177,6 @@ enum holder holder_of(const struct examination *examination, uint64_t uid)
 	        (named == uid || SHM_UID(slot, load_relaxed(&process->incarnation)) == uid))
 		return HOLDER_ALIVE;
 	return named == uid ? HOLDER_DEAD : HOLDER_GONE;
-}
-
-bool is_dead_slot(const struct examination *examination, uint32_t slot)
-{
-	return slot < SHM_PROCESSES && !examination->locked[slot] &&
-	       load_acquire(&examination->segment->processes[slot].uid) != 0;
 }
 
 bool is_alone(const struct examination *examination)
@@ -273,18 +252,14 @@ static bool look_at_process(struct examination *examination, uint32_t slot, stru
 	const struct shm_process_mem *process = &examination->segment->processes[slot];
 	uint64_t uid = load_acquire(&process->uid);
 	uint32_t pid = load_relaxed(&process->pid), sleeping = load_relaxed(&process->sleeping);
-	uint64_t hazard = load_relaxed(&process->hazard);
 	bool locked = examination->locked[slot];
 
 	if (examination->counting) {
 		examination->check->summary.alive += locked;
 		examination->check->summary.dead += uid != 0 && !locked;
 	}
-	if (uid == 0 && locked)
-		return suspect(found, SHM_FINDING_SILENT, 0, "slot %u", slot);
-	if (uid == 0) // its user clears it, or its reaper, before the slot is free
-		return hazard != 0 &&
-		       suspect(found, SHM_FINDING_BAD_HAZARD, hazard, "slot %u", slot);
+	if (uid == 0)
+		return locked && suspect(found, SHM_FINDING_SILENT, 0, "slot %u", slot);
 	if (SHM_UID_SLOT(uid) != slot ||
 	        (locked && SHM_UID(slot, load_relaxed(&process->incarnation)) != uid))
 		return suspect(found, SHM_FINDING_BAD_UID, uid, "slot %u, process %u", slot, pid);
@@ -292,22 +267,6 @@ static bool look_at_process(struct examination *examination, uint32_t slot, stru
 		return suspect(found, SHM_FINDING_DEAD, uid, "slot %u, process %u", slot, pid);
 	return sleeping > SHM_ASLEEP_ROOM &&
 	       suspect(found, SHM_FINDING_BAD_SLEEP, sleeping, "slot %u, process %u", slot, pid);
-}
-
-// Under the slot's lock: a process that takes the slot meanwhile would lose one that it has set.
-static bool clear_hazard(struct shm_table *table, uint32_t slot, uint64_t hazard)
-{
-	struct shm_process_mem *process = &table->segment->processes[slot];
-	bool mended;
-
-	// Attaching in that slot has not cleared it, but the first visit of a group will.
-	if (slot == table->self->slot)
-		return cas_seq_cst(&process->hazard, &hazard, 0);
-	if (!shm_process_lock(table->self, slot))
-		return false;
-	mended = load_acquire(&process->uid) == 0 && cas_seq_cst(&process->hazard, &hazard, 0);
-	shm_process_unlock(table->self, slot);
-	return mended;
 }
 
 static bool mend_process(struct examination *examination, const struct suspicion *found)
@@ -322,8 +281,6 @@ static bool mend_process(struct examination *examination, const struct suspicion
 	case SHM_FINDING_BAD_UID:
 		shm_reaper_run(table, &reaped);
 		return load_acquire(&process->uid) != found->word;
-	case SHM_FINDING_BAD_HAZARD:
-		return clear_hazard(table, found->index, found->word);
 	case SHM_FINDING_BAD_SLEEP:
 		return cas_seq_cst(&process->sleeping, &sleeping, SHM_AWAKE);
 	default:
@@ -367,7 +324,6 @@ static void look_again(struct examination *examination, const struct region *reg
 {
 	uint32_t kept = 0;
 
-	examination->look++;
 	look_who_lives(examination);
 	for (uint32_t i = 0; i < examination->suspicion_count; i++) {
 		struct suspicion *before = &examination->suspicions[i], now = *before;
@@ -409,7 +365,6 @@ static void examine(struct examination *examination, const struct region *region
 {
 	uint32_t count = region->count(examination);
 
-	examination->look++;
 	look_who_lives(examination);
 	examination->counting = true;
 	for (uint32_t index = 0; index < count; index++) {
@@ -429,15 +384,15 @@ static void examination_fini(struct examination *examination)
 	free(examination->slots);
 	free(examination->reached);
 	free(examination->walk);
-	free(examination->trees);
-	free(examination->cell_walk);
+	free(examination->cells);
+	free(examination->met);
 	free(examination->files);
 	free(examination->suspicions);
 }
 
 static bool examination_init(struct examination *examination, struct shm_check *check)
 {
-	size_t entries = check->segment->entries;
+	size_t entries = check->segment->entries, cells = check->segment->geometry.cells;
 
 	*examination = (struct examination){.check = check, .segment = check->segment};
 	if (shm_pool_init(&examination->pool, check->segment, 0) < 0)
@@ -446,12 +401,11 @@ static bool examination_init(struct examination *examination, struct shm_check *
 	examination->slots = calloc(1u << SHM_WIDE_ORDER, sizeof *examination->slots);
 	examination->reached = calloc(entries, sizeof *examination->reached);
 	examination->walk = calloc(entries, sizeof *examination->walk);
-	examination->trees = calloc(check->segment->geometry.groups, sizeof *examination->trees);
-	examination->cell_walk =
-	        calloc(check->segment->geometry.cells, sizeof *examination->cell_walk);
+	examination->cells = calloc(cells, sizeof *examination->cells);
+	examination->met = calloc(cells, sizeof *examination->met);
 	examination->suspicions = calloc(SUSPICIONS, sizeof *examination->suspicions);
 	return examination->slots && examination->reached && examination->walk &&
-	       examination->trees && examination->cell_walk && examination->suspicions;
+	       examination->cells && examination->met && examination->suspicions;
 }
 
 int64_t shm_check_run(struct shm_check *check)

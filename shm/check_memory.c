@@ -2,7 +2,6 @@
 // check_memory.c - zones, message blocks and endpoints: is everything somebody's?
 #include "shm/check_region.h"
 #include "shm/endpoint.h"
-#include "shm/prefix.h"
 #include "shm/reaper.h"
 #include "shm/will.h"
 
@@ -230,7 +229,6 @@ static bool look_at_endpoint(
 	uint64_t owner =
 	        load_acquire(&examination->segment->endpoint_zones[index / SHM_ENDPOINT_ZONE]);
 	uint32_t limit = load_relaxed(&endpoint->limit);
-	uint32_t prefix = load_relaxed(&endpoint->prefix);
 
 	if (SHM_ENDPOINT_GENERATION(state) % 2 == 0)
 		return false;
@@ -241,11 +239,6 @@ static bool look_at_endpoint(
 		return false;
 	if (!leads_to_inbox(examination, ring, owner))
 		return suspect(found, SHM_FINDING_NO_INBOX, ring,
-		        "endpoint %u, of the process in slot %u", index, SHM_UID_SLOT(owner));
-	if (prefix > SHM_PREFIXES ||
-	        (prefix > 0 && load_acquire(&examination->segment->prefixes[prefix - 1].own) ==
-	                               SHM_PREFIX_FREE))
-		return suspect(found, SHM_FINDING_BAD_PREFIX, prefix,
 		        "endpoint %u, of the process in slot %u", index, SHM_UID_SLOT(owner));
 	return shm_sequence_diff(limit, (uint32_t)state & SHM_SEQUENCE_MASK) >
 	               (1 << SHM_WIDE_ORDER) &&
@@ -258,12 +251,8 @@ static bool mend_endpoint(struct examination *examination, const struct suspicio
 	struct shm_table *table = examination->check->table;
 	uint32_t zone = found->index / SHM_ENDPOINT_ZONE;
 	shm_atomic64 *word = &table->segment->endpoint_zones[zone];
-	uint32_t prefix = (uint32_t)found->word;
 	uint64_t nobody = 0;
 
-	if (found->kind == SHM_FINDING_BAD_PREFIX)
-		return atomic_compare_exchange_strong(
-		        &table->segment->endpoint[found->index].prefix, &prefix, 0);
 	// Ours for a moment, so that nobody opens endpoints there meanwhile.
 	return found->kind == SHM_FINDING_OPEN_ENDPOINT &&
 	       cas_acquire(word, &nobody, table->self->uid) &&

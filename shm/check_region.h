@@ -9,15 +9,8 @@ struct suspicion {
 	enum shm_finding_kind kind;
 	uint32_t index;  // of the region's item
 	uint32_t detail; // for the region's mend()
-	uint32_t other;  // likewise
 	uint64_t word;   // the value that is suspected
 	char where[SHM_WHERE_SIZE];
-};
-
-// The last walk of a group's tree.
-struct tree_look {
-	uint32_t look, walk; // their numbers
-	bool whole;          // it met all cells of the tree, and nothing was wrong
 };
 
 // A run of the checker.
@@ -32,10 +25,8 @@ struct examination {
 	uint32_t *reached;          // per channel: its generation when it was met in a list
 	uint32_t *walk;             // per channel: the last walk that met it
 	uint32_t walks;
-	struct tree_look *trees; // per group
-	uint32_t *cell_walk;     // per cell: the last walk of a tree that met it
-	uint32_t cell_walks;
-	uint32_t look; // the number of this look
+	uint32_t *cells; // per cell: the last walk that met it
+	uint32_t *met;   // per cell: the group, as entry + 1, in whose tree it was met last
 	char (*files)[256];
 	uint32_t file_count;
 	struct suspicion *suspicions;
@@ -53,8 +44,8 @@ struct region {
 
 extern const struct region region_file, region_processes, region_block_zones, region_blocks,
         region_endpoint_zones, region_endpoints, region_channels, region_listeners, region_rings,
-        region_buckets, region_reach, region_directory, region_groups, region_trees, region_cells,
-        region_prefixes, region_wills;
+        region_buckets, region_reach, region_groups, region_cells, region_hazards, region_prefixes,
+        region_directory;
 
 // Fills FOUND in, and returns true.
 __attribute__((format(printf, 4, 5))) bool suspect(struct suspicion *found,
@@ -67,9 +58,6 @@ enum holder {
 	HOLDER_GONE, // nobody: an earlier user of its slot, or no uid at all
 };
 enum holder holder_of(const struct examination *examination, uint64_t uid);
-
-// True if the slot's last user died and isn't reaped yet.
-bool is_dead_slot(const struct examination *examination, uint32_t slot);
 
 // True if no living process but this one is attached.
 bool is_alone(const struct examination *examination);

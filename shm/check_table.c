@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "shm/check_region.h"
-#include "shm/compact.h"
 #include "shm/link.h"
 
 static uint32_t count_buckets(struct examination *examination)
@@ -156,10 +155,6 @@ static bool end(struct examination *examination, uint32_t index)
 	uint64_t dropped = 0;
 	struct shm_ring ring;
 
-	if (index >= table->segment->channels)
-		return shm_compact_abandon(table,
-		        &(struct shm_entry){index,
-		                load_acquire(&table->segment->channel[index].ring.generation)});
 	return shm_table_ring(table, index, &ring) &&
 	       shm_table_end(table, &ring, true, &dropped) == SHM_OK;
 }
@@ -225,17 +220,7 @@ static bool look_at_reach(struct examination *examination, uint32_t index, struc
 
 static bool mend_reach(struct examination *examination, const struct suspicion *found)
 {
-	struct shm_table *table = examination->check->table;
-	struct shm_entry entry = {found->index, (uint32_t)found->word}, other;
-	char name[SHM_NAME_SIZE];
-
-	if (shm_table_adopt(table, entry.index, entry.generation))
-		return true;
-	if (entry.index < table->segment->channels)
-		return false;
-	shm_table_name(table, entry.index, name);
-	return name[0] && shm_table_find_group(table, name + 1, &other) == SHM_OK &&
-	       other.index != entry.index && shm_compact_abandon(table, &entry);
+	return shm_table_adopt(examination->check->table, found->index, (uint32_t)found->word);
 }
 
 const struct region region_reach = {count_entries, look_at_reach, mend_reach};

@@ -256,29 +256,6 @@ static bool change_group(struct shm_table *table, const struct shm_entry *group,
 	return ended;
 }
 
-bool shm_compact_abandon(struct shm_table *table, const struct shm_entry *group)
-{
-	shm_atomic64 *truth = word_of(table, group);
-	uint64_t word, changing;
-	bool ended = false;
-
-	if (!shm_table_hold(table, group))
-		return false;
-	word = load_seq_cst(truth);
-	changing = SHM_GROUP_WORD(
-	        SHM_GROUP_CHANGING, SHM_GROUP_ROOT(word), SHM_GROUP_TICKET(word) + 1);
-	// Nothing is held for it, so no hazard: after a death in here it goes on, or has ended.
-	if (cas_seq_cst(truth, &word, changing) && !is_visited(table, group))
-		ended = cas_seq_cst(truth, &changing,
-		        SHM_GROUP_WORD(
-		                SHM_GROUP_CLOSED, SHM_ROOT_NONE, SHM_GROUP_TICKET(changing) + 1));
-	if (ended)
-		shm_table_finish(table, group);
-	else
-		shm_table_release(table, group); // CHANGING: the next visitor cancels it
-	return ended;
-}
-
 // ---------------------------------------------------------------------------------------------
 // Sweeping
 // ---------------------------------------------------------------------------------------------

@@ -42,10 +42,6 @@ void shm_compact_if_empty(struct shm_table *table, const struct shm_entry *group
 // members, or may have.
 void shm_compact_recover(struct shm_table *table, uint32_t index, uint32_t slot);
 
-// Ends the group with all its members, for who mends a damaged table. Its cells are still USED by it afterwards,
-// and nobody's. False if somebody is inside, or has it.
-bool shm_compact_abandon(struct shm_table *table, const struct shm_entry *group);
-
 // Gives back what users of SLOT held: cells; then groups that they were making or changing; then takes away the
 // hazard. For the reaper, who holds the slot's lock.
 void shm_compact_release(struct shm_table *table, uint32_t slot);

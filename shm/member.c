@@ -200,21 +200,6 @@ static bool read_name(const struct shm_segment *segment, uint32_t cell, char nam
 	return true;
 }
 
-bool shm_member_makes_sense(const struct shm_segment *segment, uint64_t word, uint64_t *key)
-{
-	struct shm_member member;
-	char name[SHM_NAME_SIZE];
-
-	if (!shm_member_key(segment, word, key))
-		return false;
-	if (SHM_WORD_TAG(word) == SHM_TAG_REPLY)
-		return SHM_WORD_CELL(word) < segment->geometry.endpoints;
-	if (!read_name(segment, SHM_WORD_CELL(word), name))
-		return false;
-	shm_member_set_plain(&member, segment, name);
-	return member.key == *key;
-}
-
 bool shm_member_read(
         const struct shm_segment *segment, uint64_t word, int64_t now, struct shm_member *member)
 {

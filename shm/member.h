@@ -67,9 +67,6 @@ bool shm_member_valid(const struct shm_segment *segment, uint64_t word, int64_t 
 bool shm_member_read(
         const struct shm_segment *segment, uint64_t word, int64_t now, struct shm_member *member);
 
-// Whether WORD, as it stands in a tree, can stand for a member, valid or not, whose name, if it has one, has that key.
-bool shm_member_makes_sense(const struct shm_segment *segment, uint64_t word, uint64_t *key);
-
 // Whether WORD stands for that channel, valid or not: SHM_OK; SHM_EMPTY if it doesn't; SHM_CLOSED if it stands
 // for another use of the same endpoint; SHM_CLASH if two names have the same key.
 enum shm_result shm_member_match(

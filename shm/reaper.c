@@ -141,15 +141,6 @@ static bool is_unpublished(struct shm_table *table, uint32_t handle, uint32_t sl
 	return SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle);
 }
 
-bool shm_reaper_settle_will(struct shm_table *table, uint32_t index, uint64_t will)
-{
-	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));
-	bool set = (SHM_WILL_STATE(will) == SHM_WILL_SETTING) == published;
-
-	return cas_acq_rel(
-	        &table->segment->wills[index], &will, set ? SHM_WILL_SET : SHM_WILL_NONE);
-}
-
 // Settles what users of SLOT had claimed, in whatever zone: one that died as the reaper of another had that
 // one's zones. A CAS fails only if somebody scribbles there: nobody else settles claims of that slot.
 static void settle_wills(struct shm_table *table, uint32_t slot)
@@ -158,9 +149,14 @@ static void settle_wills(struct shm_table *table, uint32_t slot)
 
 	for (uint32_t index = 0; index < segment->geometry.endpoints; index++) {
 		uint64_t will = load_acquire(&segment->wills[index]);
+		bool published;
 
-		if (will & 2 && SHM_WILL_SLOT(will) == slot)
-			(void)shm_reaper_settle_will(table, index, will);
+		if (!(will & 2) || SHM_WILL_SLOT(will) != slot)
+			continue;
+		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);
+		(void)cas_acq_rel(&segment->wills[index], &will,
+		        (SHM_WILL_STATE(will) == SHM_WILL_SETTING) == published ? SHM_WILL_SET
+		                                                                : SHM_WILL_NONE);
 	}
 }
 

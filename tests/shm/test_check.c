@@ -14,7 +14,6 @@
 #include "shm/directory.h"
 #include "shm/link.h"
 #include "shm/prefix.h"
-#include "shm/will.h"
 #include "tests/shm/support.h"
 
 #define NOBODY SHM_UID(200, 5)
@@ -24,7 +23,7 @@ struct scene {
 	struct attachment a; // who uses it
 	struct shm_ring alpha, beta, stream, inbox;
 	uint32_t endpoint;
-	struct shm_entry group, other;
+	struct shm_entry group; // of the endpoint and some names
 };
 
 struct report {
@@ -75,42 +74,6 @@ static struct report repair(void)
 	return report;
 }
 
-static void add_plain(struct scene *scene, const struct shm_entry *group, const char *name)
-{
-	struct shm_member member;
-
-	shm_member_set_plain(&member, &scene->a.segment, name);
-	EXPECT_INT(shm_group_add(&scene->a.table, group, &member, 1000), SHM_OK);
-}
-
-static void add_reply(struct scene *scene, uint32_t endpoint)
-{
-	uint64_t state = load_relaxed(&scene->a.segment.endpoint[endpoint].state);
-	struct shm_member member;
-
-	shm_member_set_reply(&member, endpoint, SHM_ENDPOINT_GENERATION(state));
-	EXPECT_INT(shm_group_add(&scene->a.table, &scene->group, &member, 1000), SHM_OK);
-}
-
-// Two groups: one with members at several depths, of which one has a name of two cells.
-static void make_groups(struct scene *scene)
-{
-	struct shm_table *table = &scene->a.table;
-	char name[32], long_name[181];
-
-	EXPECT_INT(shm_table_make_group(table, "group", &scene->group), SHM_OK);
-	EXPECT_INT(shm_table_make_group(table, "other", &scene->other), SHM_OK);
-	memset(long_name, 'n', sizeof long_name - 1);
-	long_name[sizeof long_name - 1] = '\0';
-	add_reply(scene, scene->endpoint);
-	add_plain(scene, &scene->group, long_name);
-	for (int i = 0; i < 10; i++) {
-		snprintf(name, sizeof name, "member %d", i);
-		add_plain(scene, &scene->group, name);
-	}
-	add_plain(scene, &scene->other, "alpha");
-}
-
 static void make_scene(struct scene *scene)
 {
 	struct attachment *a = &scene->a;
@@ -132,9 +95,17 @@ static void make_scene(struct scene *scene)
 	shm_table_listen(&a->table, &scene->alpha, a->self.slot);
 	EXPECT_INT(shm_endpoint_take_zone(&a->segment, a->self.uid, &scan), 0);
 	scene->endpoint = 3;
-	shm_endpoint_open(&a->segment, 3, (uint64_t)scene->inbox.generation << 32 | scene->inbox.id,
-	        5, shm_prefix_enter(&a->segment, a->self.uid, "r!"));
-	make_groups(scene);
+	EXPECT_INT(shm_table_make_group(&a->table, "group", &scene->group), SHM_OK);
+	for (int i = 0; i < 20; i++) {
+		struct shm_member member;
+		char name[SHM_NAME_SIZE];
+
+		snprintf(name, sizeof name, "%d%0*d", i, i * 9 + 1, 0);
+		shm_member_set_plain(&member, &a->segment, name);
+		EXPECT_INT(shm_group_add(&a->table, &scene->group, &member, 0), SHM_OK);
+	}
+	shm_endpoint_open(
+	        &a->segment, 3, (uint64_t)scene->inbox.generation << 32 | scene->inbox.id, 5, 0);
 	close(shm_directory_fifo(a->segment.directory, a->self.slot, true));
 }
 
@@ -422,6 +393,103 @@ static void unreachable(struct scene *scene)
 	store_relaxed(bucket_of(scene, "alpha"), 0);
 }
 
+static shm_atomic64 *group_word(struct scene *scene)
+{
+	return &scene->a.segment.channel[scene->group.index].group;
+}
+
+// A slot of the group's root, for WORD.
+static void scribble_root(struct scene *scene, uint64_t word)
+{
+	uint32_t root = SHM_GROUP_ROOT(load_relaxed(group_word(scene)));
+
+	store_relaxed(&scene->a.segment.cells[root].word[6], word);
+}
+
+static void no_phase(struct scene *scene)
+{
+	store_relaxed(group_word(scene), load_relaxed(group_word(scene)) | 3ull << 62);
+}
+
+static void root_out_of_bounds(struct scene *scene)
+{
+	store_relaxed(group_word(scene), SHM_GROUP_WORD(SHM_GROUP_OPEN, 99999, 7));
+}
+
+static void bad_owner_of_a_group(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.channel[scene->group.index].owner, 12345);
+}
+
+static void orphan_group(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.channel[scene->group.index].owner, SHM_OWN_HELD(NOBODY));
+}
+
+static void node_out_of_bounds(struct scene *scene)
+{
+	scribble_root(scene, SHM_WORD_NODE(99999));
+}
+
+static void node_of_nobody(struct scene *scene)
+{
+	scribble_root(scene, SHM_WORD_NODE(200));
+}
+
+static void node_in_a_circle(struct scene *scene)
+{
+	scribble_root(scene, SHM_WORD_NODE(SHM_GROUP_ROOT(load_relaxed(group_word(scene)))));
+}
+
+static void member_in_a_wrong_slot(struct scene *scene)
+{
+	scribble_root(scene, (uint64_t)(scene->endpoint + 1) << 40 | SHM_TAG_REPLY);
+}
+
+static void orphan_cell(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.cell_owns[200], SHM_OWN_HELD(NOBODY));
+}
+
+static void orphan_cell_of_a_tree(struct scene *scene)
+{
+	uint32_t root = SHM_GROUP_ROOT(load_relaxed(group_word(scene)));
+
+	store_relaxed(&scene->a.segment.cell_owns[root], SHM_OWN_HELD(NOBODY));
+}
+
+static void lost_cell(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.cell_owns[200], SHM_OWN_USED(&scene->group));
+}
+
+static void cell_of_an_ended_group(struct scene *scene)
+{
+	struct shm_entry other = {scene->group.index, scene->group.generation + 5};
+
+	store_relaxed(&scene->a.segment.cell_owns[200], SHM_OWN_USED(&other));
+}
+
+static void garbage_cell(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.cell_owns[200], 77);
+}
+
+static void stale_hazard(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.processes[9].hazard, SHM_HAZARD(&scene->group));
+}
+
+static void orphan_prefix(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.prefixes[7].own, SHM_OWN_HELD(NOBODY));
+}
+
+static void unreachable_group(struct scene *scene)
+{
+	store_relaxed(bucket_of(scene, "\x01group"), 0);
+}
+
 static void fifo_with_a_wrong_mode(struct scene *scene)
 {
 	(void)fchmodat(scene->a.segment.directory, "bell.0", 0622, 0);
@@ -440,216 +508,6 @@ static void leftover(struct scene *scene)
 static void stranger(struct scene *scene)
 {
 	close(openat(scene->a.segment.directory, "core", O_CREAT | O_WRONLY, 0600));
-}
-
-// ---------------------------------------------------------------------------------------------
-// Damage to groups, and to what else belongs to reply channels
-// ---------------------------------------------------------------------------------------------
-
-static void bad_hazard(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.processes[9].hazard, SHM_HAZARD(&scene->group));
-}
-
-static void prefix_of_nobody(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.prefixes[5].own, SHM_OWN_HELD(NOBODY));
-}
-
-static void scribbled_prefix(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.prefixes[0].own, 77);
-}
-
-static void prefix_out_of_bounds(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.endpoint[3].prefix, SHM_PREFIXES + 1);
-}
-
-static void prefix_that_is_free(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.endpoint[3].prefix, 9);
-}
-
-static void will_of_nobody(struct scene *scene)
-{
-	shm_will_claim(&scene->a.segment, 3, SHM_WILL_EXECUTING, SHM_UID_SLOT(NOBODY), 0);
-}
-
-static void will_in_a_zone_of_nobody(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.wills[70], SHM_WILL_SET);
-}
-
-static shm_atomic64 *group_word(struct scene *scene)
-{
-	return &scene->a.segment.channel[scene->group.index].group;
-}
-
-static uint32_t root_of(struct scene *scene, const struct shm_entry *group)
-{
-	return SHM_GROUP_ROOT(load_relaxed(&scene->a.segment.channel[group->index].group));
-}
-
-static void group_in_no_phase(struct scene *scene)
-{
-	store_relaxed(group_word(scene), load_relaxed(group_word(scene)) | 3ull << 62);
-}
-
-static void group_that_is_closed(struct scene *scene)
-{
-	store_relaxed(group_word(scene), SHM_GROUP_WORD(SHM_GROUP_CLOSED, SHM_ROOT_NONE, 77ull));
-}
-
-static void group_of_nobody(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.channel[scene->group.index].owner, SHM_OWN_HELD(NOBODY));
-}
-
-static void bad_owner_of_a_group(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.channel[scene->group.index].owner, 12345);
-}
-
-static void bad_name_of_a_group(struct scene *scene)
-{
-	store_relaxed(&scene->a.segment.channel[scene->group.index].name[0], 0x4142434445464701);
-}
-
-static void unreachable_group(struct scene *scene)
-{
-	store_relaxed(bucket_of(scene, "\x01"
-	                               "group"),
-	        0);
-}
-
-static void root_out_of_bounds(struct scene *scene)
-{
-	store_relaxed(group_word(scene), SHM_GROUP_WORD(SHM_GROUP_OPEN, 99999ull, 77ull));
-}
-
-// A slot of the root with nobody in it, and its number.
-static shm_atomic64 *empty_slot(struct scene *scene, uint32_t *number)
-{
-	struct shm_cell_mem *root = &scene->a.segment.cells[root_of(scene, &scene->group)];
-
-	for (*number = 0; *number < SHM_CELL_WORDS; ++*number)
-		if (load_relaxed(&root->word[*number]) == 0)
-			return &root->word[*number];
-	abort();
-}
-
-static void write_slot(struct scene *scene, uint64_t word)
-{
-	uint32_t number;
-
-	store_relaxed(empty_slot(scene, &number), word);
-}
-
-static void node_out_of_bounds(struct scene *scene)
-{
-	write_slot(scene, SHM_WORD_NODE(99999));
-}
-
-static void circle_of_nodes(struct scene *scene)
-{
-	write_slot(scene, SHM_WORD_NODE(root_of(scene, &scene->group)));
-}
-
-static void node_of_another_group(struct scene *scene)
-{
-	write_slot(scene, SHM_WORD_NODE(root_of(scene, &scene->other)));
-}
-
-static shm_atomic64 *root_own(struct scene *scene)
-{
-	return &scene->a.segment.cell_owns[root_of(scene, &scene->group)];
-}
-
-static void root_that_is_free(struct scene *scene)
-{
-	store_relaxed(root_own(scene), SHM_FREE);
-}
-
-static void root_of_nobody(struct scene *scene)
-{
-	store_relaxed(root_own(scene), SHM_OWN_HELD(NOBODY));
-}
-
-static void root_of_another_use(struct scene *scene)
-{
-	store_relaxed(root_own(scene), load_relaxed(root_own(scene)) + 1);
-}
-
-static void member_in_anothers_place(struct scene *scene)
-{
-	uint32_t number;
-	shm_atomic64 *slot = empty_slot(scene, &number);
-
-	// The key is twice the endpoint's number.
-	store_relaxed(slot, (uint64_t)((number / 2 + 1) % 8) << 40 | SHM_TAG_REPLY);
-}
-
-static void member_that_is_none(struct scene *scene)
-{
-	write_slot(scene, 0x123450);
-}
-
-// The cell with the name of a member of the group.
-static struct shm_cell_mem *name_cell(struct scene *scene)
-{
-	struct shm_segment *segment = &scene->a.segment;
-	uint32_t root = root_of(scene, &scene->group);
-
-	for (int i = 0; i < SHM_CELL_WORDS; i++) {
-		uint64_t word = load_relaxed(&segment->cells[root].word[i]);
-
-		if (SHM_WORD_TAG(word) == SHM_TAG_PLAIN)
-			return &segment->cells[SHM_WORD_CELL(word)];
-	}
-	abort();
-}
-
-static void name_with_another_key(struct scene *scene)
-{
-	store_relaxed(&name_cell(scene)->word[2], 0x4142434445464748);
-}
-
-static void name_without_an_end(struct scene *scene)
-{
-	store_relaxed(&name_cell(scene)->word[1], 9999ull << 32);
-}
-
-static shm_atomic64 *free_cell(struct scene *scene)
-{
-	for (uint32_t cell = scene->a.segment.geometry.cells - 1;; cell--)
-		if (load_relaxed(&scene->a.segment.cell_owns[cell]) == SHM_FREE)
-			return &scene->a.segment.cell_owns[cell];
-}
-
-static void cell_of_nobody(struct scene *scene)
-{
-	store_relaxed(free_cell(scene), SHM_OWN_HELD(NOBODY));
-}
-
-static void cell_in_no_tree(struct scene *scene)
-{
-	store_relaxed(free_cell(scene), SHM_OWN_USED(&scene->group));
-}
-
-static void cell_of_a_group_that_has_ended(struct scene *scene)
-{
-	store_relaxed(free_cell(scene), SHM_OWN_USED(&scene->group) + 1);
-}
-
-static void cell_of_no_group(struct scene *scene)
-{
-	store_relaxed(free_cell(scene), SHM_OWN_USED(&((struct shm_entry){3, 1})));
-}
-
-static void garbage_cell(struct scene *scene)
-{
-	store_relaxed(free_cell(scene), 12345);
 }
 
 enum {
@@ -707,35 +565,22 @@ static const struct {
         {"bad_name", bad_name, SHM_FINDING_BAD_NAME, MENDED | NOT_ALONE},
         {"name_twice", name_twice, SHM_FINDING_TWICE, MENDED | ENDED},
         {"unreachable", unreachable, SHM_FINDING_UNREACHABLE, MENDED},
-        {"hazard", bad_hazard, SHM_FINDING_BAD_HAZARD, MENDED},
-        {"prefix_of_nobody", prefix_of_nobody, SHM_FINDING_BAD_PREFIX, MENDED},
-        {"scribbled_prefix", scribbled_prefix, SHM_FINDING_BAD_PREFIX, MENDED},
-        {"no_prefix", prefix_out_of_bounds, SHM_FINDING_BAD_PREFIX, MENDED},
-        {"free_prefix", prefix_that_is_free, SHM_FINDING_BAD_PREFIX, MENDED},
-        {"will_of_nobody", will_of_nobody, SHM_FINDING_ORPHAN_WILL, MENDED},
-        {"will_nowhere", will_in_a_zone_of_nobody, SHM_FINDING_ORPHAN_WILL, MENDED},
-        {"no_phase", group_in_no_phase, SHM_FINDING_BAD_GROUP, MENDED},
-        {"closed", group_that_is_closed, SHM_FINDING_BAD_GROUP, MENDED | NOT_ALONE},
-        {"orphan_group", group_of_nobody, SHM_FINDING_ORPHAN_CHANNEL, MENDED},
+        {"no_phase", no_phase, SHM_FINDING_BAD_GROUP, MENDED | NOT_ALONE},
+        {"no_root", root_out_of_bounds, SHM_FINDING_BAD_GROUP, MENDED | NOT_ALONE},
         {"group_owner", bad_owner_of_a_group, SHM_FINDING_BAD_OWNER, MENDED},
-        {"group_name", bad_name_of_a_group, SHM_FINDING_BAD_NAME, MENDED},
+        {"orphan_group", orphan_group, SHM_FINDING_ORPHAN_CHANNEL, MENDED},
+        {"no_cell", node_out_of_bounds, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"free_cell", node_of_nobody, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"tree_circle", node_in_a_circle, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"wrong_slot", member_in_a_wrong_slot, SHM_FINDING_BAD_MEMBER, MENDED | NOT_ALONE},
+        {"orphan_cell", orphan_cell, SHM_FINDING_ORPHAN_CELL, MENDED},
+        {"orphan_root", orphan_cell_of_a_tree, SHM_FINDING_ORPHAN_CELL, MENDED},
+        {"lost_cell", lost_cell, SHM_FINDING_LOST_CELL, MENDED},
+        {"ended_group", cell_of_an_ended_group, SHM_FINDING_LOST_CELL, MENDED},
+        {"garbage_cell", garbage_cell, SHM_FINDING_LOST_CELL, MENDED},
+        {"stale_hazard", stale_hazard, SHM_FINDING_STALE_HAZARD, MENDED},
+        {"orphan_prefix", orphan_prefix, SHM_FINDING_ORPHAN_PREFIX, MENDED},
         {"unreachable_group", unreachable_group, SHM_FINDING_UNREACHABLE, MENDED},
-        {"root_out_of_bounds", root_out_of_bounds, SHM_FINDING_BAD_NODE, MENDED | NOT_ALONE},
-        {"node_out_of_bounds", node_out_of_bounds, SHM_FINDING_BAD_NODE, MENDED},
-        {"circle_of_nodes", circle_of_nodes, SHM_FINDING_BAD_NODE, MENDED},
-        {"anothers_node", node_of_another_group, SHM_FINDING_STRAY_CELL, MENDED},
-        {"free_root", root_that_is_free, SHM_FINDING_STRAY_CELL, MENDED},
-        {"root_of_nobody", root_of_nobody, SHM_FINDING_STRAY_CELL, MENDED},
-        {"old_root", root_of_another_use, SHM_FINDING_STRAY_CELL, MENDED},
-        {"wrong_place", member_in_anothers_place, SHM_FINDING_BAD_MEMBER, MENDED},
-        {"no_member", member_that_is_none, SHM_FINDING_BAD_MEMBER, MENDED},
-        {"name_key", name_with_another_key, SHM_FINDING_BAD_MEMBER, MENDED},
-        {"name_length", name_without_an_end, SHM_FINDING_BAD_MEMBER, MENDED},
-        {"cell_of_nobody", cell_of_nobody, SHM_FINDING_ORPHAN_CELL, MENDED},
-        {"cell_in_no_tree", cell_in_no_tree, SHM_FINDING_ORPHAN_CELL, MENDED},
-        {"cell_of_the_past", cell_of_a_group_that_has_ended, SHM_FINDING_ORPHAN_CELL, MENDED},
-        {"cell_of_no_group", cell_of_no_group, SHM_FINDING_ORPHAN_CELL, MENDED},
-        {"garbage_cell", garbage_cell, SHM_FINDING_GARBAGE_CELL, IF_ALONE},
         {"fifo_mode", fifo_with_a_wrong_mode, SHM_FINDING_BAD_FIFO, MENDED},
         {"no_fifo", file_in_place_of_a_fifo, SHM_FINDING_BAD_FIFO, MENDED},
         {"leftover", leftover, SHM_FINDING_LEFTOVER, MENDED},
@@ -762,25 +607,6 @@ static void expect_alpha_works(struct scene *scene, bool lossless)
 	}
 }
 
-// The group takes a member, and lets it go.
-static void expect_group_works(struct scene *scene)
-{
-	struct shm_table *table = &scene->a.table;
-	struct shm_member member, listed[20];
-	struct shm_place place = {0};
-	struct shm_entry group;
-	uint32_t count;
-
-	EXPECT_INT(shm_table_make_group(table, "group", &group), SHM_OK);
-	shm_member_set_plain(&member, &scene->a.segment, "a member that is new");
-	EXPECT_INT(shm_group_add(table, &group, &member, 1000), SHM_OK);
-	count = shm_group_list(table, &group, 1000, &place, listed, 20);
-	EXPECT(count > 0 && place.done);
-	EXPECT_INT(shm_group_discard(table, &group, &member, 1000), SHM_OK);
-	place = (struct shm_place){0};
-	EXPECT_INT(shm_group_list(table, &group, 1000, &place, listed, 20), count - 1);
-}
-
 static void expect_found(unsigned i)
 {
 	struct report report = look();
@@ -804,7 +630,6 @@ static void expect_mended(struct scene *scene, unsigned i)
 	EXPECT_INT(look().found[damages[i].kind], 0);
 	EXPECT_INT(repair().found[damages[i].kind], 0);
 	expect_alpha_works(scene, !(outcome & ENDED));
-	expect_group_works(scene);
 }
 
 static void run_damage(unsigned i)
@@ -854,28 +679,6 @@ enum {
 	LOOKS = 30,
 };
 
-// Members come and go; with the last one, or by a sweep, the group ends.
-static void use_group(struct attachment *own, uint64_t seed)
-{
-	struct shm_entry group;
-	struct shm_member member;
-	char name[160];
-
-	snprintf(name, sizeof name, "group %u", (unsigned)(seed >> 62));
-	if (shm_table_make_group(&own->table, name, &group) != SHM_OK)
-		return;
-	for (unsigned i = 0; i < 12; i++) {
-		snprintf(name, sizeof name, "%0*u", i % 3 ? 10 : 150, (unsigned)(seed >> i & 31));
-		shm_member_set_plain(&member, &own->segment, name);
-		if (i % 2)
-			(void)shm_group_discard(&own->table, &group, &member, 1000);
-		else if (shm_group_add(&own->table, &group, &member, 1000) == SHM_CLOSED)
-			shm_table_unlink_group(&own->table, &group);
-	}
-	if (seed >> 50 & 1)
-		shm_compact_sweep(&own->table, (seed >> 51 & 7) ? 1000 : 100000000, 1);
-}
-
 // Sends, receives, makes and ends channels and reply channels as fast as it can, until it is killed.
 _Noreturn static void use(uint32_t number)
 {
@@ -884,6 +687,8 @@ _Noreturn static void use(uint32_t number)
 	struct shm_buffer buffer;
 	uint64_t value, generation, seed = number + 1, dropped;
 	uint32_t zone, scan = 0, handle, ready = 0;
+	struct shm_entry group;
+	struct shm_member member;
 	char name[32];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -915,7 +720,13 @@ _Noreturn static void use(uint32_t number)
 		snprintf(name, sizeof name, "stream %u %u", number, (unsigned)(seed >> 58));
 		if (shm_table_make(&own.table, name, 10, own.self.uid, &stream) == SHM_OK)
 			(void)shm_table_end(&own.table, &stream, true, &dropped);
-		use_group(&own, seed);
+		snprintf(name, sizeof name, "%u", (unsigned)(seed >> 58));
+		shm_member_set_plain(&member, &own.segment, name);
+		if (shm_table_make_group(&own.table, "group", &group) == SHM_OK &&
+		        shm_group_add(&own.table, &group, &member, 0) == SHM_OK && seed >> 50 & 1)
+			(void)shm_group_discard(&own.table, &group, &member, 0);
+		(void)(seed >> 45 & 1 ? shm_compact_all(&own.table, 0)
+		                      : shm_compact_all(&own.table, 1ll << 31));
 		// There are fewer zones than users.
 		if (zone != SHM_HANDLE_NONE) {
 			generation = shm_endpoint_open(&own.segment, zone * SHM_ENDPOINT_ZONE + 5,
@@ -1007,7 +818,6 @@ TEST(a_look_at_a_scribbled_segment_ends_and_a_repair_leaves_little)
 		EXPECT(!test_failed());
 		attach(&scene.a);
 		expect_alpha_works(&scene, false);
-		expect_group_works(&scene);
 		detach(&scene.a);
 		discard();
 		EXPECT(!test_failed());
