@@ -148,6 +148,10 @@ static bool mend_group(struct examination *examination, const struct suspicion *
 	shm_atomic64 *owner = &table->segment->channel[group.index].owner;
 	uint64_t word = found->word;
 
+	// A walk doesn't hold up who is in the group or changes it: a tree is mended when nobody can be.
+	if ((found->kind == SHM_FINDING_BAD_GROUP || found->kind == SHM_FINDING_BAD_MEMBER) &&
+	        !is_alone(examination))
+		return false;
 	switch (found->kind) {
 	case SHM_FINDING_BAD_GROUP: // what it had in cells is found as lost
 		return cas_seq_cst(word_of(examination, &group), &word,
@@ -236,6 +240,8 @@ static bool mend_cell(struct examination *examination, const struct suspicion *f
 	uint64_t own = found->word;
 	struct shm_entry group;
 
+	if (!is_alone(examination)) // as above
+		return false;
 	if (find_group(examination, found->index, &group))
 		return cas_acq_rel(word, &own, SHM_OWN_USED(&group));
 	return cas_acq_rel(word, &own, SHM_FREE);
