@@ -813,10 +813,17 @@ TEST(a_tree_that_goes_round_in_circles_has_an_end)
 // ---------------------------------------------------------------------------------------------
 
 enum {
-	THREADS = 4,
-	ROUNDS = 3000,
+	THREADS = 2,
+	ROUNDS = 200, // or FOREBAY_TEST_ROUNDS
 	SHARED = 3,
 };
+
+static int rounds(void)
+{
+	const char *text = getenv("FOREBAY_TEST_ROUNDS");
+
+	return text ? atoi(text) : ROUNDS;
+}
 
 static const char *const shared[SHARED] = {"one", "two", "three"};
 
@@ -828,7 +835,7 @@ static void *live(void *argument)
 	struct attachment mine;
 
 	attach_thread(&mine, &a);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds(); i++) {
 		const char *name = shared[(unsigned)rand_r(&seed) % SHARED];
 		struct shm_member member, listed[5];
 		struct shm_place place = {0};
