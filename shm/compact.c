@@ -72,6 +72,36 @@ static void settle(struct change *change, uint64_t word, unsigned shift, uint64_
 	store_release(own_of(change, cell), own);
 }
 
+static void put_back_cell(struct change *change, uint32_t cell)
+{
+	uint64_t held = SHM_OWN_HELD(change->table->self->uid);
+
+	(void)cas_acq_rel(own_of(change, cell), &held, SHM_OWN_USED(change->group));
+}
+
+// The change is given up: all below WORD that is HELD by us is the group's again. Whoever made us give up may have
+// put a branch of his own between two cells that we hold, so this looks below other cells too.
+static void put_back(struct change *change, uint64_t word, unsigned shift, uint32_t *left)
+{
+	uint32_t cell = SHM_WORD_CELL(word), second;
+
+	if ((SHM_WORD_TAG(word) != SHM_TAG_NODE && SHM_WORD_TAG(word) != SHM_TAG_PLAIN) ||
+	        !is_cell(change->table, cell))
+		return;
+	put_back_cell(change, cell);
+	if (SHM_WORD_TAG(word) == SHM_TAG_PLAIN) {
+		if (shm_member_second(change->table->segment, cell, &second))
+			put_back_cell(change, second);
+		return;
+	}
+	if (shift >= 64 || *left == 0)
+		return;
+	--*left;
+	for (int i = 0; i < SHM_CELL_WORDS; i++)
+		put_back(change, load_acquire(&change->table->segment->cells[cell].word[i]),
+		        shift + SHM_CELL_BITS, left);
+}
+
 // Marks what is to be taken out of the tree: ours, and still linked.
 static void hold_cell(struct change *change, uint32_t cell)
 {
@@ -181,12 +211,13 @@ static uint64_t prune(struct change *change, uint64_t node, unsigned shift)
 			store_relaxed(&change->table->segment->cells[copy].word[i], plan.new[i]);
 		result = SHM_WORD_NODE(copy);
 	} else { // no memory: this part stays as it was
+		uint32_t left = change->table->segment->geometry.cells;
+
 		for (int i = 0; i < SHM_CELL_WORDS; i++) {
 			if (plan.new[i] == plan.old[i])
 				continue;
 			settle(change, plan.new[i], shift + SHM_CELL_BITS, SHM_FREE);
-			settle(change, plan.old[i], shift + SHM_CELL_BITS,
-			        SHM_OWN_USED(change->group));
+			put_back(change, plan.old[i], shift + SHM_CELL_BITS, &left);
 		}
 		return node;
 	}
@@ -206,7 +237,7 @@ static bool is_visited(struct shm_table *table, const struct shm_entry *group)
 // Steps C to E of a change; see group.h. WORD is the group's: CHANGING. Returns whether the group has ended.
 static bool rebuild(struct change *change, uint64_t word)
 {
-	uint64_t used = SHM_OWN_USED(change->group), ticket = SHM_GROUP_TICKET(word) + 1;
+	uint64_t ticket = SHM_GROUP_TICKET(word) + 1;
 	uint64_t old = SHM_WORD_NODE(SHM_GROUP_ROOT(word)), new = 0, next;
 	bool done;
 
@@ -216,9 +247,14 @@ static bool rebuild(struct change *change, uint64_t word)
 	                : SHM_GROUP_WORD(SHM_GROUP_OPEN, SHM_WORD_CELL(new), ticket);
 	// Death before this line or after it: cells HELD by us, and our hazard, so the reaper looks.
 	done = cas_seq_cst(word_of(change->table, change->group), &word, next);
-	if (new != old) {
-		settle(change, old, 0, done ? SHM_FREE : used);
-		settle(change, new, 0, done ? used : SHM_FREE);
+	if (new != old && done) {
+		settle(change, old, 0, SHM_FREE);
+		settle(change, new, 0, SHM_OWN_USED(change->group));
+	} else if (new != old) {
+		uint32_t left = change->table->segment->geometry.cells;
+
+		settle(change, new, 0, SHM_FREE);
+		put_back(change, old, 0, &left);
 	}
 	return done && new == 0;
 }

@@ -156,6 +156,10 @@ MUTANTS = {
          "		settle(change, old, 0, SHM_FREE);\n"
          "	done = cas_seq_cst(word_of(change->table, change->group), &word, next);\n"),
     ]),
+    "compact_put_back_own_only": ("compact.c", [
+        ("		put_back(change, old, 0, &left);\n",
+         "		(void)left;\n		settle(change, old, 0, SHM_OWN_USED(change->group));\n"),
+    ]),
     "compact_without_hazard": ("compact.c", [
         ("	(void)exchange_seq_cst(&table->self->mem->hazard, SHM_HAZARD(group));\n", ""),
     ]),

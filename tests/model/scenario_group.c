@@ -20,12 +20,25 @@ enum {
 	MEMBERS = 8,
 };
 
-// Members as bits: reply channels by their indices, and the name.
+// Members as bits: reply channels by their indices, the name, and one that wants the same slot of the root.
 enum {
 	NAME = 1 << REPLIES,
+	NEIGHBOUR = NAME << 1,
 };
 
 static const char the_name[] = "n";
+
+static void set_neighbour(const struct shm_segment *segment, struct shm_member *member)
+{
+	struct shm_member other;
+	char name[] = "a";
+
+	shm_member_set_plain(&other, segment, the_name);
+	do {
+		shm_member_set_plain(member, segment, name);
+	} while ((strcmp(name, the_name) == 0 || (member->key ^ other.key) % SHM_CELL_WORDS != 0) &&
+	         name[0]++ < 'z');
+}
 
 static void member_of(struct model_own *own, int bit, struct shm_member *member)
 {
@@ -33,6 +46,8 @@ static void member_of(struct model_own *own, int bit, struct shm_member *member)
 
 	if (bit == NAME)
 		shm_member_set_plain(member, &own->segment, the_name);
+	else if (bit == NEIGHBOUR)
+		set_neighbour(&own->segment, member);
 	else
 		shm_member_set_reply(member, index, 1);
 }
@@ -74,9 +89,13 @@ static unsigned list(struct model_own *own)
 	uint32_t count = shm_group_list(&own->table, &own->group, NOW, &place, members, MEMBERS);
 
 	for (uint32_t i = 0; i < count; i++) {
-		unsigned bit = SHM_MEMBER_IS_REPLY(&members[i]) ? 1u << members[i].endpoint : NAME;
+		unsigned bit = SHM_MEMBER_IS_REPLY(&members[i])         ? 1u << members[i].endpoint
+		               : strcmp(members[i].name, the_name) == 0 ? NAME
+		                                                        : NEIGHBOUR;
+		struct shm_member known;
 
-		MODEL_ASSERT(bit != NAME || strcmp(members[i].name, the_name) == 0);
+		member_of(own, (int)bit, &known);
+		MODEL_ASSERT(strcmp(members[i].name, known.name) == 0);
 		MODEL_ASSERT(!(all & bit)); // nobody twice
 		all |= bit;
 	}
@@ -166,6 +185,11 @@ static void add_name(struct model_own *own)
 	add_by_name(own, NAME);
 }
 
+static void add_neighbour(struct model_own *own)
+{
+	add_by_name(own, NEIGHBOUR);
+}
+
 static void discard_0(struct model_own *own)
 {
 	own->note[0] = discard(own, 1 << 0);
@@ -250,6 +274,7 @@ static void audit_named(struct model_own *auditor, const char *name, unsigned mu
 	for (uint32_t i = 0; i < segment->geometry.endpoints; i++)
 		(void)shm_endpoint_close(segment, i, 1);
 	(void)discard(auditor, NAME);
+	(void)discard(auditor, NEIGHBOUR);
 	(void)shm_compact_all(&auditor->table, NOW);
 	MODEL_ASSERT(shm_cell_used(segment) == 0);
 	for (uint32_t i = segment->channels; i < segment->entries; i++)
@@ -362,6 +387,26 @@ MODEL_SCENARIO(compact_and_add) = {
         .setup = open_sparse,
         .run = {compact, add_4},
         .audit = audit_0_1_4,
+};
+
+static void audit_0_and_neighbour(struct model_own *auditor)
+{
+	audit_members(auditor, 1 << 0 | joined(NEIGHBOUR, 1), 0);
+}
+
+MODEL_SCENARIO(compact_beside) = {
+        .name = "group/compact_beside",
+        .intent = "what was to be taken out and has moved below a new node is the group's again",
+        .processes = 2,
+        .groups = 1,
+        .cells = 9,
+        .endpoint_zones = 1,
+        .zones = 1,
+        .zone = 1,
+        .stale = 1,
+        .setup = open_left,
+        .run = {compact, add_neighbour},
+        .audit = audit_0_and_neighbour,
 };
 
 static void audit_0_1(struct model_own *auditor)

@@ -813,17 +813,10 @@ TEST(a_tree_that_goes_round_in_circles_has_an_end)
 // ---------------------------------------------------------------------------------------------
 
 enum {
-	THREADS = 2,
-	ROUNDS = 200, // or FOREBAY_TEST_ROUNDS
+	THREADS = 4,
+	ROUNDS = 3000,
 	SHARED = 3,
 };
-
-static int rounds(void)
-{
-	const char *text = getenv("FOREBAY_TEST_ROUNDS");
-
-	return text ? atoi(text) : ROUNDS;
-}
 
 static const char *const shared[SHARED] = {"one", "two", "three"};
 
@@ -835,7 +828,7 @@ static void *live(void *argument)
 	struct attachment mine;
 
 	attach_thread(&mine, &a);
-	for (int i = 0; i < rounds(); i++) {
+	for (int i = 0; i < ROUNDS; i++) {
 		const char *name = shared[(unsigned)rand_r(&seed) % SHARED];
 		struct shm_member member, listed[5];
 		struct shm_place place = {0};
@@ -915,9 +908,7 @@ TEST(threads_that_add_discard_list_and_end_the_same_groups_agree_at_the_end)
 			EXPECT_INT(drop(plain(own), 0), k % 8 < 4 ? SHM_OK : SHM_EMPTY);
 		}
 	}
-	// A sweep takes small steps; a few of them are through with all.
-	for (int round = 0; round < 8 && groups_in_use() > 0; round++)
-		shm_compact_sweep(&a.table, 0, 1000);
+	shm_compact_sweep(&a.table, 0, 1000);
 	EXPECT_INT(groups_in_use(), 0);
 	EXPECT_INT(shm_cell_used(&a.segment), 0);
 	end();
