@@ -33,6 +33,12 @@ _Static_assert(SHM_CELLS_MAX <= SHM_ROOT_NONE, "cells are named by 24 bits");
 
 #define SHM_OWN_USED(ENTRY) (2ull << 62 | (uint64_t)(ENTRY)->index << 32 | (ENTRY)->generation)
 
+// Whether there is a cell of that number: what stands in a tree is another process's word.
+static inline bool shm_cell_exists(const struct shm_segment *segment, uint32_t cell)
+{
+	return cell < segment->geometry.cells;
+}
+
 // Takes a cell, zeroed: HELD by us. From the reserve only if there is no other, and RESERVED is true.
 // False if none is free. Lock-free; looks at each cell once at most.
 bool shm_cell_take(struct shm_table *table, bool reserved, uint32_t *cell);

@@ -10,11 +10,6 @@ static uint32_t count_groups(struct examination *examination)
 	return examination->segment->geometry.groups;
 }
 
-static shm_atomic64 *word_of(const struct examination *examination, const struct shm_entry *group)
-{
-	return &examination->segment->channel[group->index].group;
-}
-
 static struct shm_entry entry_at(const struct examination *examination, uint32_t index)
 {
 	return (struct shm_entry){
@@ -63,7 +58,7 @@ static bool meet_word(struct examination *examination, const struct shm_entry *g
 
 	switch (SHM_WORD_TAG(word)) {
 	case SHM_TAG_NODE:
-		return at->shift + 4 < 64 && meet(examination, group, cell);
+		return at->shift + SHM_CELL_BITS < 64 && meet(examination, group, cell);
 	case SHM_TAG_PLAIN:
 		return meet(examination, group, cell) &&
 		       (!shm_member_second(examination->segment, cell, &second) ||
@@ -94,7 +89,7 @@ static bool find_bad(struct examination *examination, const struct shm_entry *gr
 		if (SHM_WORD_TAG(word) != SHM_TAG_NODE)
 			continue;
 		*at = (struct place){.cell = SHM_WORD_CELL(word),
-		        .shift = here.shift + 4,
+		        .shift = here.shift + SHM_CELL_BITS,
 		        .path = here.path | (uint64_t)here.slot << here.shift};
 		if (find_bad(examination, group, at, bad))
 			return true;
@@ -105,7 +100,7 @@ static bool find_bad(struct examination *examination, const struct shm_entry *gr
 static bool look_at_tree(
         struct examination *examination, const struct shm_entry *group, struct suspicion *found)
 {
-	uint64_t word = load_acquire(word_of(examination, group));
+	uint64_t word = load_acquire(shm_group_word(examination->segment, group));
 	struct place at = {.cell = SHM_GROUP_ROOT(word)};
 	bool empty = at.cell == SHM_ROOT_NONE;
 	char text[SHM_WHERE_SIZE];
@@ -154,7 +149,7 @@ static bool mend_group(struct examination *examination, const struct suspicion *
 		return false;
 	switch (found->kind) {
 	case SHM_FINDING_BAD_GROUP: // what it had in cells is found as lost
-		return cas_seq_cst(word_of(examination, &group), &word,
+		return cas_seq_cst(shm_group_word(examination->segment, &group), &word,
 		        SHM_GROUP_WORD(SHM_GROUP_OPEN, SHM_ROOT_NONE, SHM_GROUP_TICKET(word) + 1));
 	case SHM_FINDING_BAD_MEMBER:
 		return cas_acq_rel(&table->segment->cells[found->detail / SHM_CELL_WORDS]

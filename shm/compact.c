@@ -7,16 +7,6 @@
 #define RESTARTS 1000
 #define GLANCE   16 // cells that are looked at after each discard
 
-static shm_atomic64 *word_of(struct shm_table *table, const struct shm_entry *group)
-{
-	return &table->segment->channel[group->index].group;
-}
-
-static bool is_cell(const struct shm_table *table, uint32_t cell)
-{
-	return cell < table->segment->geometry.cells;
-}
-
 static bool is_held_by(uint64_t own, uint32_t slot)
 {
 	return SHM_OWN_STATE(own) == SHM_HELD && SHM_UID_SLOT(own & ~SHM_OWN_HELD(0)) == slot;
@@ -59,7 +49,8 @@ static void settle(struct change *change, uint64_t word, unsigned shift, uint64_
 
 	if (SHM_WORD_TAG(word) != SHM_TAG_NODE && SHM_WORD_TAG(word) != SHM_TAG_PLAIN)
 		return;
-	if (!is_cell(change->table, cell) || load_relaxed(own_of(change, cell)) != held)
+	if (!shm_cell_exists(change->table->segment, cell) ||
+	        load_relaxed(own_of(change, cell)) != held)
 		return;
 	if (SHM_WORD_TAG(word) == SHM_TAG_NODE)
 		for (int i = 0; shift < 64 && i < SHM_CELL_WORDS; i++)
@@ -86,7 +77,7 @@ static void put_back(struct change *change, uint64_t word, unsigned shift, uint3
 	uint32_t cell = SHM_WORD_CELL(word), second;
 
 	if ((SHM_WORD_TAG(word) != SHM_TAG_NODE && SHM_WORD_TAG(word) != SHM_TAG_PLAIN) ||
-	        !is_cell(change->table, cell))
+	        !shm_cell_exists(change->table->segment, cell))
 		return;
 	put_back_cell(change, cell);
 	if (SHM_WORD_TAG(word) == SHM_TAG_PLAIN) {
@@ -114,7 +105,7 @@ static void hold_name(struct change *change, uint64_t word)
 {
 	uint32_t cell = SHM_WORD_CELL(word), second;
 
-	if (SHM_WORD_TAG(word) != SHM_TAG_PLAIN || !is_cell(change->table, cell))
+	if (SHM_WORD_TAG(word) != SHM_TAG_PLAIN || !shm_cell_exists(change->table->segment, cell))
 		return;
 	hold_cell(change, cell);
 	if (shm_member_second(change->table->segment, cell, &second))
@@ -196,7 +187,7 @@ static uint64_t prune(struct change *change, uint64_t node, unsigned shift)
 	struct plan plan;
 	uint64_t result;
 
-	if (shift >= 64 || !is_cell(change->table, cell) || change->left == 0)
+	if (shift >= 64 || !shm_cell_exists(change->table->segment, cell) || change->left == 0)
 		return node;
 	change->left--;
 	plan_node(change, cell, shift, &plan);
@@ -246,7 +237,7 @@ static bool rebuild(struct change *change, uint64_t word)
 	next = new == 0 ? SHM_GROUP_WORD(SHM_GROUP_CLOSED, SHM_ROOT_NONE, ticket)
 	                : SHM_GROUP_WORD(SHM_GROUP_OPEN, SHM_WORD_CELL(new), ticket);
 	// Death before this line or after it: cells HELD by us, and our hazard, so the reaper looks.
-	done = cas_seq_cst(word_of(change->table, change->group), &word, next);
+	done = cas_seq_cst(shm_group_word(change->table->segment, change->group), &word, next);
 	if (new != old && done) {
 		settle(change, old, 0, SHM_FREE);
 		settle(change, new, 0, SHM_OWN_USED(change->group));
@@ -264,7 +255,7 @@ static bool change_group(struct shm_table *table, const struct shm_entry *group,
 {
 	struct change change = {
 	        .table = table, .group = group, .now = now, .left = table->segment->geometry.cells};
-	shm_atomic64 *truth = word_of(table, group);
+	shm_atomic64 *truth = shm_group_word(table->segment, group);
 	bool ended = false;
 	uint64_t word, changing;
 
@@ -323,7 +314,7 @@ static enum content survey_cell(struct survey *survey, uint32_t cell, unsigned s
 {
 	int entries = 0, nodes = 0;
 
-	if (shift >= 64 || survey->left == 0 || !is_cell(survey->table, cell))
+	if (shift >= 64 || survey->left == 0 || !shm_cell_exists(survey->table->segment, cell))
 		return MORE;
 	survey->left--;
 	survey->cells++;
@@ -433,14 +424,15 @@ bool shm_compact_all(struct shm_table *table, int64_t now)
 static bool may_have_member(
         struct shm_table *table, uint32_t cell, unsigned shift, int64_t now, uint32_t *left)
 {
-	if (shift >= 64 || !is_cell(table, cell) || *left == 0)
+	if (shift >= 64 || !shm_cell_exists(table->segment, cell) || *left == 0)
 		return true;
 	--*left;
 	for (int i = 0; i < SHM_CELL_WORDS; i++) {
 		uint64_t word = load_acquire(&table->segment->cells[cell].word[i]);
 
 		if (SHM_WORD_TAG(word) == SHM_TAG_NODE
-		                ? may_have_member(table, SHM_WORD_CELL(word), shift + 4, now, left)
+		                ? may_have_member(table, SHM_WORD_CELL(word), shift + SHM_CELL_BITS,
+		                          now, left)
 		                : shm_member_valid(table->segment, word, now))
 			return true;
 	}
@@ -488,7 +480,7 @@ static void find_below(struct search *search, uint64_t word, unsigned shift)
 {
 	uint32_t cell = SHM_WORD_CELL(word), second;
 
-	if (!is_cell(search->table, cell))
+	if (!shm_cell_exists(search->table->segment, cell))
 		return;
 	if (SHM_WORD_TAG(word) == SHM_TAG_PLAIN) {
 		find_cell(search, cell);
@@ -555,7 +547,7 @@ static void release_cells(struct shm_table *table, uint32_t slot)
 		if (!find_held(&search, slot, count))
 			continue;
 		search.left = cells;
-		word = inside ? load_acquire(word_of(table, &group)) : 0;
+		word = inside ? load_acquire(shm_group_word(table->segment, &group)) : 0;
 		if (inside && SHM_GROUP_ROOT(word) != SHM_ROOT_NONE)
 			find_below(&search, SHM_WORD_NODE(SHM_GROUP_ROOT(word)), 0);
 		for (uint32_t i = 0; i < count; i++)
@@ -571,7 +563,7 @@ void shm_compact_recover(struct shm_table *table, uint32_t index, uint32_t slot)
 
 	if (!shm_table_seize(table, index, slot, &group))
 		return;
-	word = load_seq_cst(word_of(table, &group));
+	word = load_seq_cst(shm_group_word(table->segment, &group));
 	for (int left = RESTARTS; left > 0; left--) {
 		// Without a root there is nothing in it that anyone could be inside of: closing it takes no more
 		// than a CAS, which fails if somebody joins.
@@ -579,7 +571,7 @@ void shm_compact_recover(struct shm_table *table, uint32_t index, uint32_t slot)
 		enum shm_phase phase = none ? SHM_GROUP_CLOSED : SHM_GROUP_OPEN;
 
 		if (SHM_GROUP_PHASE(word) == phase ||
-		        cas_seq_cst(word_of(table, &group), &word,
+		        cas_seq_cst(shm_group_word(table->segment, &group), &word,
 		                SHM_GROUP_WORD(
 		                        phase, SHM_GROUP_ROOT(word), SHM_GROUP_TICKET(word) + 1))) {
 			if (none)

@@ -6,11 +6,6 @@
 #define RESTARTS 1000 // of one operation, because others changed the same slot
 #define CELLS    20   // at most, for one new member: a branch of 16, a name of 2
 
-static shm_atomic64 *word_of(struct shm_table *table, const struct shm_entry *group)
-{
-	return &table->segment->channel[group->index].group;
-}
-
 // The number of the slot where KEY belongs, in a cell at SHIFT.
 static unsigned part_of(uint64_t key, unsigned shift)
 {
@@ -22,11 +17,6 @@ static shm_atomic64 *slot_in(struct shm_table *table, uint32_t cell, uint64_t ke
 	return &table->segment->cells[cell].word[part_of(key, shift)];
 }
 
-static bool is_cell(const struct shm_table *table, uint32_t cell)
-{
-	return cell < table->segment->geometry.cells;
-}
-
 // ---------------------------------------------------------------------------------------------
 // Visiting
 // ---------------------------------------------------------------------------------------------
@@ -34,7 +24,7 @@ static bool is_cell(const struct shm_table *table, uint32_t cell)
 // Steps 2 and 3 of a visit. False if the group has ended.
 static bool look(struct shm_table *table, const struct shm_entry *group, uint64_t *word)
 {
-	shm_atomic64 *truth = word_of(table, group);
+	shm_atomic64 *truth = shm_group_word(table->segment, group);
 
 	*word = load_seq_cst(truth);
 	// A CAS that fails means that a change was completed, or given up, or that another visitor came.
@@ -74,7 +64,8 @@ void shm_group_leave(struct shm_table *table)
 static shm_atomic64 *descend(
         struct shm_table *table, uint32_t cell, uint64_t key, unsigned *shift, uint64_t *word)
 {
-	for (*shift = 0; *shift < 64 && is_cell(table, cell); *shift += SHM_CELL_BITS) {
+	for (*shift = 0; *shift < 64 && shm_cell_exists(table->segment, cell);
+	        *shift += SHM_CELL_BITS) {
 		shm_atomic64 *slot = slot_in(table, cell, key, *shift);
 
 		// Acquire: pairs with the CAS that put a node or a name's cell there, filled before.
@@ -164,7 +155,7 @@ static enum shm_result plant(struct shm_table *table, const struct shm_entry *gr
 		return SHM_FULL;
 	root = draft->cells[draft->count - 1];
 	store_relaxed(slot_in(table, root, member->key, 0), new);
-	if (cas_seq_cst(word_of(table, group), word,
+	if (cas_seq_cst(shm_group_word(table->segment, group), word,
 	            SHM_GROUP_WORD(SHM_GROUP_OPEN, root, SHM_GROUP_TICKET(*word) + 1)))
 		return SHM_OK;
 	return look(table, group, word) ? SHM_EMPTY : SHM_CLOSED;
@@ -319,7 +310,7 @@ static bool list_cell(struct listing *listing, uint32_t cell, uint64_t prefix, u
 {
 	uint64_t next = listing->place->next;
 
-	if (shift >= 64 || listing->left == 0 || !is_cell(listing->table, cell))
+	if (shift >= 64 || listing->left == 0 || !shm_cell_exists(listing->table->segment, cell))
 		return true;
 	listing->left--;
 	for (uint64_t i = 0; i < SHM_CELL_WORDS; i++) {

@@ -44,6 +44,13 @@
 #include "shm/member.h"
 #include "shm/table.h"
 
+// The group's one word of truth: phase, root, ticket.
+static inline shm_atomic64 *shm_group_word(
+        const struct shm_segment *segment, const struct shm_entry *group)
+{
+	return &segment->channel[group->index].group;
+}
+
 // The group that a process is inside; shm_process_mem.hazard.
 #define SHM_HAZARD(ENTRY) ((uint64_t)((ENTRY)->index + 1) << 32 | (ENTRY)->generation)
 

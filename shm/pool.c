@@ -15,10 +15,7 @@ enum {
 	SEARCH_SHARE = 16,   // blocks of a search in vain that an allocation after it stands for
 };
 
-enum {
-	PREFETCH_TURNS = 4, // ahead of the next
-	PREFETCH_LINES = 4,
-};
+#define PREFETCH_TURNS 4 // ahead of the next block
 
 uint32_t shm_pool_limit(void)
 {
@@ -102,7 +99,7 @@ __attribute__((always_inline)) static inline void prefetch_next(const struct shm
 	char *block =
 	        (char *)shm_pool_block_at(pool, i, class->zones[class->at_zone] * per_zone + place);
 
-	for (int line = 0; line < PREFETCH_LINES; line++)
+	for (int line = 0; line < SHM_PREFETCH_LINES; line++)
 		prefetch_write(block + line * SHM_LINE);
 }
 

@@ -53,6 +53,7 @@ _Static_assert(sizeof(struct shm_block_mem) == 32, "pinned by the layout version
 enum {
 	SHM_PARTS_MAX = 17, // extents of one message
 	SHM_HANDLE_NONE = 0xffffffff,
+	SHM_PREFETCH_LINES = 4, // of a block: as many as most messages have
 };
 
 // A message's memory as its owner sees it: private copies of checked values.

@@ -151,12 +151,10 @@ static void settle_wills(struct shm_table *table, uint32_t slot)
 		uint64_t will = load_acquire(&segment->wills[index]);
 		bool published;
 
-		if (!(will & 2) || SHM_WILL_SLOT(will) != slot)
+		if (!shm_will_claimed(will) || SHM_WILL_SLOT(will) != slot)
 			continue;
 		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);
-		(void)cas_acq_rel(&segment->wills[index], &will,
-		        (SHM_WILL_STATE(will) == SHM_WILL_SETTING) == published ? SHM_WILL_SET
-		                                                                : SHM_WILL_NONE);
+		(void)cas_acq_rel(&segment->wills[index], &will, shm_will_settled(will, published));
 	}
 }
 

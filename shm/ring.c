@@ -5,8 +5,6 @@
 #define SLOT_HANDLE(WORD)        ((uint32_t)(WORD))
 #define SLOT_WORD(CYCLE, HANDLE) ((uint64_t)(CYCLE) << 32 | (HANDLE))
 
-#define PREFETCH_LINES 4 // of a message
-
 static uint32_t mark_of(const struct shm_ring *ring)
 {
 	return SHM_MARK | (ring->generation & ~SHM_MARK);
@@ -174,7 +172,7 @@ __attribute__((always_inline)) static inline enum shm_result pop(
 		        !is_outside(block, bounds))
 			return SHM_EMPTY;
 		// The claim is a locked operation, which nothing overtakes: the message comes at the same time.
-		for (int line = 1; block && line < PREFETCH_LINES; line++)
+		for (int line = 1; block && line < SHM_PREFETCH_LINES; line++)
 			__builtin_prefetch((const char *)block + line * SHM_LINE);
 		// The message as its sender wrote it; and before we look for senders that wait for room.
 		// Death after this line: a block HELD by us.

@@ -50,12 +50,26 @@ static inline void shm_will_claim(struct shm_segment *segment, uint32_t index,
 	store_release(&segment->wills[index], (uint64_t)handle << 32 | slot << 2 | state);
 }
 
+// What a claim becomes once it is known whether its block was published.
+static inline enum shm_will_state shm_will_settled(uint64_t claim, bool published)
+{
+	bool setting = SHM_WILL_STATE(claim) == SHM_WILL_SETTING;
+
+	return setting == published ? SHM_WILL_SET : SHM_WILL_NONE;
+}
+
+static inline bool shm_will_claimed(uint64_t will)
+{
+	return SHM_WILL_STATE(will) == SHM_WILL_SETTING ||
+	       SHM_WILL_STATE(will) == SHM_WILL_EXECUTING;
+}
+
 // Ends the claim: the block was published, or it wasn't and is still the caller's.
 static inline void shm_will_settle(struct shm_segment *segment, uint32_t index, bool published)
 {
-	bool setting = shm_will_state(segment, index) == SHM_WILL_SETTING;
+	shm_atomic64 *will = &segment->wills[index];
 
-	store_release(&segment->wills[index], setting == published ? SHM_WILL_SET : SHM_WILL_NONE);
+	store_release(will, shm_will_settled(load_acquire(will), published));
 }
 
 // Takes an orphaned zone of endpoints for UID: its number, or SHM_HANDLE_NONE. Lock-free. The

@@ -151,10 +151,10 @@ MUTANTS = {
         ("		if (!is_visited(table, group))\n", "		(void)is_visited;\n		if (true)\n"),
     ]),
     "compact_free_before_change": ("compact.c", [
-        ("	done = cas_seq_cst(word_of(change->table, change->group), &word, next);\n",
+        ("	done = cas_seq_cst(shm_group_word(change->table->segment, change->group), &word, next);\n",
          "	if (new != old)\n"
          "		settle(change, old, 0, SHM_FREE);\n"
-         "	done = cas_seq_cst(word_of(change->table, change->group), &word, next);\n"),
+         "	done = cas_seq_cst(shm_group_word(change->table->segment, change->group), &word, next);\n"),
     ]),
     "compact_put_back_own_only": ("compact.c", [
         ("		put_back(change, old, 0, &left);\n",
