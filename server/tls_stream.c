@@ -100,6 +100,16 @@ int tls_stream_handshake(struct tls_stream *stream, const char **why)
 // Content
 // ---------------------------------------------------------------------------------------------
 
+// What read() and write() return when the operation that returned RESULT moved nothing.
+static ssize_t fail(struct tls_stream *stream, int result)
+{
+	int error = take_error(stream, result);
+
+	ERR_clear_error();
+	errno = error;
+	return -1;
+}
+
 ssize_t tls_stream_read(struct tls_stream *stream, void *buffer, size_t size)
 {
 	size_t count = 0;
@@ -114,10 +124,7 @@ ssize_t tls_stream_read(struct tls_stream *stream, void *buffer, size_t size)
 		return (ssize_t)count;
 	if (SSL_get_error(stream->ssl, result) == SSL_ERROR_ZERO_RETURN)
 		return 0;
-	result = take_error(stream, result);
-	ERR_clear_error();
-	errno = result;
-	return -1;
+	return fail(stream, result);
 }
 
 // One record, or a part of one. Returns as write().
@@ -132,10 +139,7 @@ static ssize_t write_record(struct tls_stream *stream, const void *data, size_t 
 	stream->write_needs_read = result != 1 && SSL_want_read(stream->ssl);
 	if (result == 1)
 		return (ssize_t)count;
-	result = take_error(stream, result);
-	ERR_clear_error();
-	errno = result;
-	return -1;
+	return fail(stream, result);
 }
 
 // Where writing has come to in its parts.
