@@ -264,26 +264,42 @@ static void put_connection(
 		PUT(out, "Connection: keep-alive\r\n");
 }
 
+// What is wrong with the name or the type of one of the consumer's header fields, or NULL.
+static const char *judge_field(const struct forebay_value *field)
+{
+	if (!is_token(field->key, field->key_length))
+		return "bad name of a header";
+	return field->type == FOREBAY_TYPE_STRING ? NULL : "a header is not a string";
+}
+
+static const char *put_field(struct out *out, const struct forebay_value *field)
+{
+	put(out, field->key, field->key_length);
+	PUT(out, ": ");
+	if (!put_value(out, field->string, field->length))
+		return "bad value of a header";
+	PUT(out, "\r\n");
+	return NULL;
+}
+
 // Writes the consumer's header fields. ANNOUNCED gets its Content-Length, or stays.
 static const char *put_headers(
         struct out *out, const struct keys *keys, const struct forebay_value **announced)
 {
 	for (const struct forebay_value *field = keys->headers->child; field; field = field->next) {
-		if (!is_token(field->key, field->key_length))
-			return "bad name of a header";
-		if (field->type != FOREBAY_TYPE_STRING)
-			return "a header is not a string";
+		const char *wrong = judge_field(field);
+
+		if (wrong)
+			return wrong;
 		if (IS_NAME(field, "Content-Length")) {
 			*announced = field;
 			continue;
 		}
 		if (is_ours(field) || (keys->content_type && IS_NAME(field, "Content-Type")))
 			continue;
-		put(out, field->key, field->key_length);
-		PUT(out, ": ");
-		if (!put_value(out, field->string, field->length))
-			return "bad value of a header";
-		PUT(out, "\r\n");
+		wrong = put_field(out, field);
+		if (wrong)
+			return wrong;
 	}
 	return NULL;
 }
@@ -294,21 +310,15 @@ int http_response_fields(
 	struct out out = {buffer, buffer + size, false};
 
 	for (const struct forebay_value *field = headers->child; field; field = field->next) {
-		*reason = "bad name of a header";
-		if (!is_token(field->key, field->key_length))
-			return -1;
-		*reason = "a header is not a string";
-		if (field->type != FOREBAY_TYPE_STRING)
+		*reason = judge_field(field);
+		if (*reason)
 			return -1;
 		if (is_ours(field) || IS_NAME(field, "Content-Length") ||
 		        strncasecmp(field->key, "Sec-WebSocket-", 14) == 0)
 			continue;
-		put(&out, field->key, field->key_length);
-		PUT(&out, ": ");
-		*reason = "bad value of a header";
-		if (!put_value(&out, field->string, field->length))
+		*reason = put_field(&out, field);
+		if (*reason)
 			return -1;
-		PUT(&out, "\r\n");
 	}
 	*reason = "headers are too large";
 	return out.overflow ? -1 : (int)(out.at - buffer);
