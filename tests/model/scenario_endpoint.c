@@ -160,13 +160,7 @@ static void take_asleep(struct model_own *own)
 		}
 		if (result != SHM_FULL)
 			return;
-		shm_doorbell_drowse(&own->bell, SHM_ASLEEP_ROOM);
-		if (support_was_nudged(own)) {
-			shm_doorbell_awake(&own->bell);
-			continue;
-		}
-		(void)shm_doorbell_wait(&own->bell, SHM_ASLEEP_ROOM, -1);
-		(void)support_was_nudged(own);
+		support_sleep_for_room(own);
 	}
 }
 

@@ -225,6 +225,17 @@ bool support_was_nudged(struct model_own *own)
 	       exchange_seq_cst(&own->self.mem->nudged, 0) != 0;
 }
 
+void support_sleep_for_room(struct model_own *own)
+{
+	shm_doorbell_drowse(&own->bell, SHM_ASLEEP_ROOM);
+	if (support_was_nudged(own)) {
+		shm_doorbell_awake(&own->bell);
+		return;
+	}
+	(void)shm_doorbell_wait(&own->bell, SHM_ASLEEP_ROOM, -1);
+	(void)support_was_nudged(own);
+}
+
 void support_nudge(struct model_own *own, uint64_t slots)
 {
 	for (; slots; slots &= slots - 1) {

@@ -35,6 +35,8 @@ void support_reap(struct model_own *own);
 
 // As in channel/receive.c and channel/layer.c: whether somebody has nudged us; nudges the slots in the mask.
 bool support_was_nudged(struct model_own *own);
+// Sleeps once, as channel_sleep() does without a poll, after saying where room is waited for.
+void support_sleep_for_room(struct model_own *own);
 void support_nudge(struct model_own *own, uint64_t slots);
 
 // Receives all that is there.
