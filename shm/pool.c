@@ -13,6 +13,8 @@ enum {
 	NEAR_ZONES = 2,      // that are looked at before another one is taken
 	VAIN_SEARCH = 16384, // blocks that are looked at when the search before found none
 	SEARCH_SHARE = 16,   // blocks of a search in vain that an allocation after it stands for
+	CIRCLE_ZONES = 8,    // of the largest blocks, that a process goes round if there are plenty
+	CIRCLE_LOOK = 256,   // zones that are looked at to see that
 };
 
 #define PREFETCH_TURNS 4 // ahead of the next block
@@ -129,17 +131,40 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 	return NULL;
 }
 
-// Finds a FREE block of the class. Small blocks are used in turn, which finds a free one at the first look
-// while receivers keep up; of the largest the first one is preferred, since it is the likeliest to be in
-// the cache. Rather than to look far among messages that wait for long, another zone is taken.
+// Whether half of the largest blocks' zones are nobody's.
+static bool has_plenty(const struct shm_pool *pool)
+{
+	const shm_atomic64 *zones = &pool->segment->zones[pool->first_zone[LARGEST]];
+	uint32_t count =
+	        pool->class[LARGEST].room < CIRCLE_LOOK ? pool->class[LARGEST].room : CIRCLE_LOOK;
+	uint32_t unowned = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		unowned += load_relaxed(&zones[i]) == 0;
+	return unowned > count / 2;
+}
+
+// What the receiver has just read lies in its own core's cache, and to write there takes longer than anything else
+// about a large message. A circle of 4 MiB is more than a core's cache keeps: by the time that
+// a block's turn comes round, its lines are in the cache that all cores share.
+static void widen_circle(struct shm_pool *pool)
+{
+	while (pool->class[LARGEST].owned < CIRCLE_ZONES && has_plenty(pool) &&
+	        claim_zone(pool, LARGEST))
+		;
+}
+
+// Finds a FREE block of the class. Blocks are used in turn, which finds a free one at the first look while
+// receivers keep up. Rather than to look far among messages that wait for long, another zone is taken.
 static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *handle)
 {
 	struct shm_pool_class *class = &pool->class[i];
-	uint32_t near = NEAR_ZONES * shm_class_zone(i), far = class->owned * shm_class_zone(i);
+	uint32_t near = NEAR_ZONES * shm_class_zone(i), far;
 	struct shm_block_mem *block;
 
-	if (i == LARGEST && !class->vain)
-		class->at_zone = class->at_block = 0;
+	if (i == LARGEST)
+		widen_circle(pool);
+	far = class->owned * shm_class_zone(i);
 	near = near < far ? near : far;
 	far -= near;
 	block = search(pool, i, near, handle);
