@@ -38,7 +38,8 @@ static int set_member(
 		return FOREBAY_BAD_NAME;
 	switch (channel_name_kind(channel, &id)) {
 	case CHANNEL_REPLY:
-		shm_member_set_reply(member, CHANNEL_REPLY_INDEX(id), CHANNEL_REPLY_GENERATION(id));
+		shm_member_set_reply(member, &layer->segment, CHANNEL_REPLY_INDEX(id),
+		        CHANNEL_REPLY_GENERATION(id));
 		return 0;
 	case CHANNEL_PLAIN:
 	case CHANNEL_STREAM:

@@ -3,9 +3,9 @@
 // may die or stop at any instruction without holding up the others.
 //
 // A group is an entry of the table without a ring. Its members are in a radix tree of cells (cell.h): four
-// bits of a member's key a level, the low ones first, so that neighbouring reply channels part at once and
-// dense ones fill their cells. A member that is alone in its part of the tree stands as high as it can;
-// when another comes, both move into a new cell, which replaces it by one CAS.
+// bits of a member's key a level, the low ones first. A member that is alone in its part of the tree stands as
+// high as it can; when another comes, both move into a new cell, which replaces it by one CAS. Reply channels
+// whose endpoints are neighbours fill their cells, and are met in that order (member.h).
 //
 //   table entry                 cell                      cell
 //   +-----------------------+   +---+---+---+-- --+---+   +---+-- --+---+

@@ -17,9 +17,31 @@
 #define NAME_WORDS 2
 #define NAME_FIRST ((SHM_CELL_WORDS - NAME_WORDS) * 8)
 
-void shm_member_set_reply(struct shm_member *member, uint32_t endpoint, uint64_t generation)
+// Levels of the tree that an index takes, besides the bits of it that the root tells apart.
+static unsigned levels_of(const struct shm_segment *segment)
 {
-	member->key = (uint64_t)endpoint << 1;
+	unsigned bits = 32 - (unsigned)__builtin_clz((segment->geometry.endpoints - 1) | 1);
+
+	return bits / SHM_CELL_BITS;
+}
+
+static uint64_t key_of_reply(const struct shm_segment *segment, uint32_t endpoint)
+{
+	unsigned levels = levels_of(segment);
+	uint64_t key = 0;
+
+	// The low digits of the index, in reverse order, above what the root has.
+	for (unsigned left = levels; left > 0; left--) {
+		key = key << SHM_CELL_BITS | (endpoint & (SHM_CELL_WORDS - 1));
+		endpoint >>= SHM_CELL_BITS;
+	}
+	return key << SHM_CELL_BITS | (uint64_t)endpoint << 1;
+}
+
+void shm_member_set_reply(struct shm_member *member, const struct shm_segment *segment,
+        uint32_t endpoint, uint64_t generation)
+{
+	member->key = key_of_reply(segment, endpoint);
 	member->endpoint = endpoint;
 	member->prefix = 0;
 	member->generation = generation;
@@ -133,7 +155,7 @@ bool shm_member_key(const struct shm_segment *segment, uint64_t word, uint64_t *
 	uint32_t cell = SHM_WORD_CELL(word);
 
 	if (SHM_WORD_TAG(word) == SHM_TAG_REPLY) {
-		*key = (uint64_t)cell << 1;
+		*key = key_of_reply(segment, cell);
 		return true;
 	}
 	if (SHM_WORD_TAG(word) != SHM_TAG_PLAIN || cell >= segment->geometry.cells)

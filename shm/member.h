@@ -10,6 +10,10 @@
 // death, end the membership with no further work; a plain one until it leaves (`left`). Both end when
 // they are older than the layer's group expiry. Such words are replaced, or swept out: see compact.h.
 //
+// A member's key says where in the tree it is: of a plain channel a hash, of a reply channel its index, the high
+// bits first, so that those whose endpoints are neighbours in memory are neighbours in one cell. What the index
+// has bits for besides whole levels of the tree goes to the root.
+//
 // Of a generation, which is odd when open, the word keeps bits 1 to 28. A word that has outlived its reply
 // channel would speak for another one after 2^28 uses of the same endpoint; a sweep of all groups takes about a
 // minute or two, and 2^28 uses more than four, at a million a second. `joined` of a reply channel counts
@@ -36,7 +40,7 @@ enum shm_tag {
 
 // A member, as callers name it and as they get it listed.
 struct shm_member {
-	uint64_t key; // what is even is a reply channel's index << 1, what is odd a hash << 1 | 1
+	uint64_t key; // even: of a reply channel; odd: of a plain one
 	uint32_t endpoint;
 	uint32_t prefix; // of the reply channel's name, see prefix.h; only set in a list
 	uint64_t generation;
@@ -46,7 +50,8 @@ struct shm_member {
 #define SHM_MEMBER_IS_REPLY(MEMBER) ((MEMBER)->key % 2 == 0)
 
 // NAME has at most SHM_NAME_SIZE - 1 octets.
-void shm_member_set_reply(struct shm_member *member, uint32_t endpoint, uint64_t generation);
+void shm_member_set_reply(struct shm_member *member, const struct shm_segment *segment,
+        uint32_t endpoint, uint64_t generation);
 void shm_member_set_plain(
         struct shm_member *member, const struct shm_segment *segment, const char *name);
 

@@ -131,7 +131,7 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 	return NULL;
 }
 
-// Whether half of the largest blocks' zones are nobody's.
+// Whether half of the largest blocks' zones are nobody's, and enough for another process's circle.
 static bool has_plenty(const struct shm_pool *pool)
 {
 	const shm_atomic64 *zones = &pool->segment->zones[pool->first_zone[LARGEST]];
@@ -141,7 +141,7 @@ static bool has_plenty(const struct shm_pool *pool)
 
 	for (uint32_t i = 0; i < count; i++)
 		unowned += load_relaxed(&zones[i]) == 0;
-	return unowned > count / 2;
+	return unowned > count / 2 && unowned > CIRCLE_ZONES;
 }
 
 // What the receiver has just read lies in its own core's cache, and to write there takes longer than anything else

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Groups: members that come and go while their tree grows, is compacted, or ends.
 //
-// A cell has four slots here, two bits of a key each, the low ones first. A reply channel's key is twice its index,
-// so in the root the even ones meet in slot 0, where a node parts them, and the odd ones in slot 2. A name's key is
-// odd: slot 1 or 3.
+// A cell has four slots here, two bits of a key each, the low ones first. Of an index of three bits the root tells
+// the high one apart: members 0, 2 and 4, whose endpoints are low, meet in slot 0, where a node parts them, and 1
+// and 3 in slot 2. A name's key is odd: slot 1 or 3.
 
 #include <string.h>
 
@@ -16,7 +16,8 @@
 
 enum {
 	REPLIES = 5,
-	ROUNDS = 3, // of making a group anew that ends again
+	ENDPOINTS = 6, // so that an index has three bits
+	ROUNDS = 3,    // of making a group anew that ends again
 	MEMBERS = 8,
 };
 
@@ -27,6 +28,7 @@ enum {
 };
 
 static const char the_name[] = "n";
+static const uint32_t endpoint_of[REPLIES] = {0, 4, 1, 5, 2};
 
 static void set_neighbour(const struct shm_segment *segment, struct shm_member *member)
 {
@@ -40,16 +42,25 @@ static void set_neighbour(const struct shm_segment *segment, struct shm_member *
 	         name[0]++ < 'z');
 }
 
+static unsigned bit_of(uint32_t endpoint)
+{
+	unsigned i = 0;
+
+	while (i < REPLIES && endpoint_of[i] != endpoint)
+		i++;
+	MODEL_ASSERT(i < REPLIES);
+	return 1u << i;
+}
+
 static void member_of(struct model_own *own, int bit, struct shm_member *member)
 {
-	uint32_t index = (uint32_t)__builtin_ctz((unsigned)bit);
-
 	if (bit == NAME)
 		shm_member_set_plain(member, &own->segment, the_name);
 	else if (bit == NEIGHBOUR)
 		set_neighbour(&own->segment, member);
 	else
-		shm_member_set_reply(member, index, 1);
+		shm_member_set_reply(
+		        member, &own->segment, endpoint_of[__builtin_ctz((unsigned)bit)], 1);
 }
 
 static enum shm_result add(struct model_own *own, int bit)
@@ -89,7 +100,7 @@ static unsigned list(struct model_own *own)
 	uint32_t count = shm_group_list(&own->table, &own->group, NOW, &place, members, MEMBERS);
 
 	for (uint32_t i = 0; i < count; i++) {
-		unsigned bit = SHM_MEMBER_IS_REPLY(&members[i])         ? 1u << members[i].endpoint
+		unsigned bit = SHM_MEMBER_IS_REPLY(&members[i]) ? bit_of(members[i].endpoint)
 		               : strcmp(members[i].name, the_name) == 0 ? NAME
 		                                                        : NEIGHBOUR;
 		struct shm_member known;
@@ -123,7 +134,8 @@ static void open_group(unsigned members, unsigned gone)
 	for (unsigned left = members; left; left &= left - 1)
 		MODEL_ASSERT(add(&own[auditor], (int)(left & -left)) == SHM_OK);
 	for (unsigned left = gone & (NAME - 1); left; left &= left - 1)
-		(void)shm_endpoint_close(&own[auditor].segment, (uint32_t)__builtin_ctz(left), 1);
+		(void)shm_endpoint_close(
+		        &own[auditor].segment, endpoint_of[__builtin_ctz(left)], 1);
 	if (gone & NAME)
 		MODEL_ASSERT(discard(&own[auditor], NAME) == SHM_OK);
 }
@@ -316,7 +328,7 @@ MODEL_SCENARIO(add_and_add) = {
         .processes = 3,
         .groups = 1,
         .cells = 7,
-        .endpoint_zones = 3,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -356,7 +368,7 @@ MODEL_SCENARIO(discard_and_add) = {
         .processes = 3,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 5,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -380,7 +392,7 @@ MODEL_SCENARIO(compact_and_add) = {
         .processes = 2,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 5,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -420,7 +432,7 @@ MODEL_SCENARIO(compact_and_list) = {
         .processes = 2,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 3,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -435,7 +447,7 @@ MODEL_SCENARIO(compact_and_compact) = {
         .processes = 2,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 3,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -478,7 +490,7 @@ MODEL_SCENARIO(end_and_add) = {
         .processes = 2,
         .groups = 2,
         .cells = 6,
-        .endpoint_zones = 3,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -529,7 +541,7 @@ MODEL_SCENARIO(old_handle) = {
         .processes = 3,
         .groups = 1,
         .cells = 5,
-        .endpoint_zones = 2,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -555,7 +567,7 @@ MODEL_SCENARIO(killed_adder) = {
         .kills = 1,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 3,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -594,7 +606,7 @@ MODEL_SCENARIO(killed_compactor) = {
         .kills = 1,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 5,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -616,7 +628,7 @@ MODEL_SCENARIO(killed_visitor) = {
         .kills = 1,
         .groups = 1,
         .cells = 6,
-        .endpoint_zones = 5,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,
@@ -633,7 +645,7 @@ MODEL_SCENARIO(killed_ender) = {
         .kills = 1,
         .groups = 2,
         .cells = 5,
-        .endpoint_zones = 2,
+        .endpoint_zones = ENDPOINTS,
         .zones = 1,
         .zone = 1,
         .stale = 1,

@@ -24,8 +24,8 @@ static struct shm_member open_reply(struct attachment *attachment, uint32_t inde
 {
 	struct shm_member member;
 
-	shm_member_set_reply(
-	        &member, index, shm_endpoint_open(&attachment->segment, index, 0, 1, 0));
+	shm_member_set_reply(&member, &attachment->segment, index,
+	        shm_endpoint_open(&attachment->segment, index, 0, 1, 0));
 	return member;
 }
 
