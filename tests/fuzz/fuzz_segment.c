@@ -382,9 +382,11 @@ static int ignore_member(const char *channel, void *context)
 
 static void look_around(struct user *user)
 {
+	struct forebay_channel_stat channel;
 	struct forebay_layer_stat stat;
 
 	(void)forebay_stat(user->layer, &stat);
+	(void)forebay_stat_channel(user->layer, "a", &channel);
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
 	(void)forebay_stat_processes(user->layer, ignore_process_stat, NULL);
 	(void)forebay_stat_groups(user->layer, ignore_group_stat, NULL);
