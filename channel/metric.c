@@ -89,25 +89,18 @@ void forebay_metric_set(const struct forebay_metric *metric, double value)
 // Reading
 // ---------------------------------------------------------------------------------------------
 
-// Whose words count: those of slots that were ever used and, for gauges, whose process is alive.
+// Whose words are summed; of gauges, only those of the living.
 struct census {
 	uint32_t count;
 	uint32_t slot[SHM_PROCESSES];
 	bool alive[SHM_PROCESSES];
 };
 
-static void take_census(struct forebay *layer, struct census *census)
+static void enter_slot(struct forebay *layer, struct census *census, uint32_t slot)
 {
-	census->count = 0;
-	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
-		struct shm_process_mem *process = &layer->segment.processes[slot];
-
-		if (load_relaxed(&process->incarnation) == 0)
-			continue;
-		census->alive[census->count] =
-		        load_acquire(&process->uid) != 0 && shm_process_alive(&layer->self, slot);
-		census->slot[census->count++] = slot;
-	}
+	census->alive[census->count] = load_acquire(&layer->segment.processes[slot].uid) != 0 &&
+	                               shm_process_alive(&layer->self, slot);
+	census->slot[census->count++] = slot;
 }
 
 static double sum(struct forebay *layer, const struct census *census, uint32_t index, bool living)
@@ -135,14 +128,9 @@ static bool read_metric(struct forebay *layer, uint32_t index, struct shm_metric
 	return channel_metric_is_canonical(metric->name, stat->kind);
 }
 
-int forebay_stat_metrics(struct forebay *layer,
+static int walk(struct forebay *layer, const struct census *census,
         int (*each)(const struct forebay_metric_stat *stat, void *context), void *context)
 {
-	struct census census;
-
-	if (layer->stale)
-		return -ESTALE;
-	take_census(layer, &census);
 	for (uint32_t index = 0; index < layer->segment.geometry.metrics; index++) {
 		struct forebay_metric_stat stat;
 		struct shm_metric metric;
@@ -150,7 +138,7 @@ int forebay_stat_metrics(struct forebay *layer,
 
 		if (!read_metric(layer, index, &metric, &stat))
 			continue;
-		stat.value = sum(layer, &census, index, stat.kind == FOREBAY_METRIC_GAUGE);
+		stat.value = sum(layer, census, index, stat.kind == FOREBAY_METRIC_GAUGE);
 		result = each(&stat, context);
 		if (result != 0)
 			return result;
@@ -158,29 +146,28 @@ int forebay_stat_metrics(struct forebay *layer,
 	return 0;
 }
 
+int forebay_stat_metrics(struct forebay *layer,
+        int (*each)(const struct forebay_metric_stat *stat, void *context), void *context)
+{
+	struct census census = {0};
+
+	if (layer->stale)
+		return -ESTALE;
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
+		if (load_relaxed(&layer->segment.processes[slot].incarnation) != 0) // ever used
+			enter_slot(layer, &census, slot);
+	return walk(layer, &census, each, context);
+}
+
 int forebay_stat_process_metrics(struct forebay *layer, uint32_t slot,
         int (*each)(const struct forebay_metric_stat *stat, void *context), void *context)
 {
-	bool alive;
+	struct census census = {0};
 
 	if (layer->stale)
 		return -ESTALE;
 	if (slot >= SHM_PROCESSES)
 		return -EINVAL;
-	alive = load_acquire(&layer->segment.processes[slot].uid) != 0 &&
-	        shm_process_alive(&layer->self, slot);
-	for (uint32_t index = 0; index < layer->segment.geometry.metrics; index++) {
-		struct forebay_metric_stat stat;
-		struct shm_metric metric;
-		int result;
-
-		if (!read_metric(layer, index, &metric, &stat))
-			continue;
-		if (alive || stat.kind != FOREBAY_METRIC_GAUGE)
-			stat.value = shm_metric_load(shm_metric_word(&layer->segment, slot, index));
-		result = each(&stat, context);
-		if (result != 0)
-			return result;
-	}
-	return 0;
+	enter_slot(layer, &census, slot);
+	return walk(layer, &census, each, context);
 }
