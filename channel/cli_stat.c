@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // cli_stat.c - the subcommand stat.
 #include <inttypes.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -61,6 +62,18 @@ static void show_blocks(const struct forebay_layer_stat *stat)
 	}
 }
 
+// CONTEXT says whether a metric has been shown.
+static int show_metric(const struct forebay_metric_stat *stat, void *context)
+{
+	bool *shown = context;
+
+	if (!*shown)
+		printf("\n%16s  %s\n", "value", "metric");
+	*shown = true;
+	printf("%16.15g  %s\n", stat->value, stat->name);
+	return 0;
+}
+
 static int show_stat(struct forebay *layer, const struct forebay_layer_stat *stat)
 {
 	int result;
@@ -82,7 +95,7 @@ static int show_stat(struct forebay *layer, const struct forebay_layer_stat *sta
 	        "full", "oldest", "listeners", "channel");
 	result = forebay_stat_channels(layer, show_channel, NULL);
 	show_blocks(stat);
-	return result;
+	return result != 0 ? result : forebay_stat_metrics(layer, show_metric, &(bool){false});
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -132,6 +145,28 @@ static int print_channel(const struct forebay_channel_stat *stat, void *context)
 	return 0;
 }
 
+static int print_metric(const struct forebay_metric_stat *stat, void *context)
+{
+	static const char *const kinds[] = {
+	        [FOREBAY_METRIC_COUNTER] = "counter",
+	        [FOREBAY_METRIC_GAUGE] = "gauge",
+	        [FOREBAY_METRIC_HISTOGRAM] = "histogram",
+	};
+
+	separate(context);
+	fputs("{\"name\": ", stdout);
+	channel_cli_quote(stat->name);
+	fputs(", \"help\": ", stdout);
+	channel_cli_quote(stat->help);
+	printf(", \"kind\": \"%s\", \"value\": ", kinds[stat->kind]);
+	// JSON has no word for an infinity or for what isn't a number.
+	if (isfinite(stat->value))
+		printf("%.17g}", stat->value);
+	else
+		fputs("null}", stdout);
+	return 0;
+}
+
 static void print_blocks(const struct forebay_layer_stat *stat)
 {
 	fputs("], \"blocks\": [", stdout);
@@ -139,7 +174,6 @@ static void print_blocks(const struct forebay_layer_stat *stat)
 		printf("%s{\"size\": %" PRIu32 ", \"total\": %" PRIu32 ", \"used\": %" PRIu32 "}",
 		        i ? ", " : "", stat->blocks[i].size, stat->blocks[i].total,
 		        stat->blocks[i].used);
-	fputs("]}\n", stdout);
 }
 
 static int print_stat(struct forebay *layer, const struct forebay_layer_stat *stat)
@@ -152,9 +186,10 @@ static int print_stat(struct forebay *layer, const struct forebay_layer_stat *st
 	printf(", \"size\": %" PRIu64 ", \"channels_max\": %" PRIu32
 	       ", \"reply_channels_max\": %" PRIu32 ", \"processes_max\": %" PRIu32
 	       ", \"groups\": %" PRIu32 ", \"groups_max\": %" PRIu32 ", \"group_cells\": %" PRIu32
-	       ", \"group_cells_max\": %" PRIu32 ", ",
+	       ", \"group_cells_max\": %" PRIu32 ", \"metrics_max\": %" PRIu32 ", ",
 	        stat->size, stat->channels_max, stat->reply_channels_max, stat->processes_max,
-	        stat->groups, stat->groups_max, stat->group_cells, stat->group_cells_max);
+	        stat->groups, stat->groups_max, stat->group_cells, stat->group_cells_max,
+	        stat->metrics_max);
 	print_counters(stat->counters);
 	fputs(", \"processes\": [", stdout);
 	result = forebay_stat_processes(layer, print_process, &separator);
@@ -164,6 +199,11 @@ static int print_stat(struct forebay *layer, const struct forebay_layer_stat *st
 	separator = "";
 	result = forebay_stat_channels(layer, print_channel, &separator);
 	print_blocks(stat);
+	fputs("], \"metrics\": [", stdout);
+	separator = "";
+	if (result == 0)
+		result = forebay_stat_metrics(layer, print_metric, &separator);
+	fputs("]}\n", stdout);
 	return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include "channel/layer.h"
 #include "shm/cell.h"
+#include "shm/metric.h"
 
 const char *forebay_counter_name(enum forebay_counter counter)
 {
@@ -54,6 +55,8 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 	        .groups_max = segment->geometry.groups,
 	        .group_cells = shm_cell_used(segment),
 	        .group_cells_max = segment->geometry.cells,
+	        .metrics = shm_metric_count(segment),
+	        .metrics_max = segment->geometry.metrics,
 	};
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
 		for (int i = 0; i < FOREBAY_COUNTERS; i++)
