@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "channel/cli_command.h"
+#include "channel/utf8.h"
 
 struct command {
 	const char *name;
@@ -49,13 +50,15 @@ int channel_cli_flush(void)
 
 void channel_cli_quote(const char *text)
 {
+	bool utf8 = channel_utf8_valid(text, strlen(text));
+
 	putchar('"');
 	for (; *text; text++) {
 		unsigned char octet = (unsigned char)*text;
 
 		if (octet == '"' || octet == '\\')
 			printf("\\%c", octet);
-		else if (octet < 0x20 || octet > 0x7e)
+		else if (octet < 0x20 || octet == 0x7f || (octet > 0x7f && !utf8))
 			printf("\\u%04x", octet);
 		else
 			putchar(octet);

@@ -29,7 +29,7 @@ __attribute__((format(printf, 1, 2))) void channel_cli_complain(const char *form
 int channel_cli_flush(void);
 
 // TEXT as a JSON string, on stdout. A layer's names come from other processes, so nothing is taken for
-// granted about their octets: what isn't printable ASCII is escaped as if it were Latin-1.
+// granted about their octets: what isn't UTF-8 is escaped as if it were Latin-1.
 void channel_cli_quote(const char *text);
 
 // A message from JSON, or, if that is "-", from stdin. NULL after complaining.

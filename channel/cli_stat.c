@@ -2,6 +2,7 @@
 // cli_stat.c - the subcommand stat.
 #include <fnmatch.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +125,18 @@ static void show_blocks(const struct forebay_layer_stat *stat)
 	}
 }
 
+// CONTEXT says whether a metric has been shown.
+static int show_metric(const struct forebay_metric_stat *stat, void *context)
+{
+	bool *shown = context;
+
+	if (!*shown)
+		printf("\n%16s  %s\n", "value", "metric");
+	*shown = true;
+	printf("%16.15g  %s\n", stat->value, stat->name);
+	return 0;
+}
+
 static void show_statistics(const struct forebay_layer_stat *stat)
 {
 	const struct forebay_statistics *statistics = &stat->statistics;
@@ -156,7 +169,7 @@ static int show_stat(struct forebay *layer, const struct channel_cli_arguments *
 	putchar('\n');
 	result = show_channels(layer, arguments);
 	show_blocks(&stat);
-	return result;
+	return result != 0 ? result : forebay_stat_metrics(layer, show_metric, &(bool){false});
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -239,6 +252,28 @@ static int print_channel(const struct forebay_channel_stat *stat, void *context)
 	return 0;
 }
 
+static int print_metric(const struct forebay_metric_stat *stat, void *context)
+{
+	static const char *const kinds[] = {
+	        [FOREBAY_METRIC_COUNTER] = "counter",
+	        [FOREBAY_METRIC_GAUGE] = "gauge",
+	        [FOREBAY_METRIC_HISTOGRAM] = "histogram",
+	};
+
+	separate(context);
+	fputs("{\"name\": ", stdout);
+	channel_cli_quote(stat->name);
+	fputs(", \"help\": ", stdout);
+	channel_cli_quote(stat->help);
+	printf(", \"kind\": \"%s\", \"value\": ", kinds[stat->kind]);
+	// JSON has no word for an infinity or for what isn't a number.
+	if (isfinite(stat->value))
+		printf("%.17g}", stat->value);
+	else
+		fputs("null}", stdout);
+	return 0;
+}
+
 static void print_blocks(const struct forebay_layer_stat *stat)
 {
 	fputs("], \"blocks\": [", stdout);
@@ -246,7 +281,6 @@ static void print_blocks(const struct forebay_layer_stat *stat)
 		printf("%s{\"size\": %" PRIu32 ", \"total\": %" PRIu32 ", \"used\": %" PRIu32 "}",
 		        i ? ", " : "", stat->blocks[i].size, stat->blocks[i].total,
 		        stat->blocks[i].used);
-	fputs("]}\n", stdout);
 }
 
 static int print_stat(struct forebay *layer, const struct channel_cli_arguments *arguments)
@@ -263,9 +297,10 @@ static int print_stat(struct forebay *layer, const struct channel_cli_arguments 
 	printf(", \"size\": %" PRIu64 ", \"age_ms\": %" PRId64 ", \"channels_max\": %" PRIu32
 	       ", \"reply_channels_max\": %" PRIu32 ", \"processes_max\": %" PRIu32
 	       ", \"groups\": %" PRIu32 ", \"groups_max\": %" PRIu32 ", \"group_cells\": %" PRIu32
-	       ", \"group_cells_max\": %" PRIu32 ", ",
+	       ", \"group_cells_max\": %" PRIu32 ", \"metrics_max\": %" PRIu32 ", ",
 	        stat.size, stat.age, stat.channels_max, stat.reply_channels_max, stat.processes_max,
-	        stat.groups, stat.groups_max, stat.group_cells, stat.group_cells_max);
+	        stat.groups, stat.groups_max, stat.group_cells, stat.group_cells_max,
+	        stat.metrics_max);
 	print_statistics(&stat.statistics);
 	fputs(", ", stdout);
 	print_counters(stat.counters);
@@ -276,6 +311,11 @@ static int print_stat(struct forebay *layer, const struct channel_cli_arguments 
 	fputs("], \"channels\": [", stdout);
 	result = forebay_stat_channels(layer, print_channel, &list);
 	print_blocks(&stat);
+	fputs("], \"metrics\": [", stdout);
+	separator = "";
+	if (result == 0)
+		result = forebay_stat_metrics(layer, print_metric, &separator);
+	fputs("]}\n", stdout);
 	return result;
 }
 

@@ -35,6 +35,9 @@ extern "C" {
 #define FOREBAY_MESSAGE_MAX 1048576 // octets of one message, encoded as one JSON object
 #define FOREBAY_DEPTH_MAX   64      // nesting of objects and lists in a message
 
+#define FOREBAY_METRIC_NAME_MAX 127 // octets of a metric's name, with its labels
+#define FOREBAY_METRIC_HELP_MAX 111
+
 // What send, receive and the builders can answer besides 0 and a negative errno.
 enum forebay_outcome {
 	FOREBAY_OK = 0,
@@ -45,7 +48,8 @@ enum forebay_outcome {
 	FOREBAY_BAD_NAME = 5,    // not a channel name, or a reply channel this layer never made
 	FOREBAY_BAD_MESSAGE = 6, // not a JSON object, invalid UTF-8, nested too deep, keys missing
 	FOREBAY_NO_MEMORY = 7,   // the layer's message blocks are all in use
-	FOREBAY_NO_CHANNEL = 8,  // the layer's table of channels, reply channels or groups is full
+	FOREBAY_NO_CHANNEL =
+	        8, // a table of the layer is full: of channels, reply channels, groups, metrics
 };
 
 struct forebay;         // an attachment to a layer
@@ -401,6 +405,42 @@ FOREBAY_API int forebay_group_channels(struct forebay *layer, const char *group,
         int (*each)(const char *channel, void *context), void *context);
 
 // ---------------------------------------------------------------------------------------------
+// Metrics: numbers under a name that any process publishes, and that are summed over all of them
+// ---------------------------------------------------------------------------------------------
+
+enum forebay_metric_kind {
+	FOREBAY_METRIC_COUNTER = 0, // only grows; what a process has counted stays when it ends
+	FOREBAY_METRIC_GAUGE = 1,   // goes up and down; that of a process that has ended is 0
+	FOREBAY_METRIC_HISTOGRAM =
+	        2, // a part of one, FAMILY_bucket{le="..."}, FAMILY_sum or FAMILY_count: counters
+};
+
+// One series, as this process counts it. One that is zeroed, or couldn't be opened, takes what is counted and
+// keeps nothing, so results of opening need no care where it is counted.
+struct forebay_metric {
+	struct forebay *layer;
+	uint32_t index;
+	enum forebay_metric_kind kind;
+};
+
+// Opens the series NAME, which is written as Prometheus has it: "jobs_total" or
+// "jobs_total{queue=\"mail\",result=\"ok\"}", of at most FOREBAY_METRIC_NAME_MAX octets. The order of labels makes no
+// difference. HELP says in a line what it is (UTF-8, at most FOREBAY_METRIC_HELP_MAX octets; NULL: nothing); the first to
+// open a series decides. Any process may open the same one; each counts for itself. A series stays as long as the
+// layer, so values of labels must be few. Costs a look at each series that there is: open once, count often.
+// Returns 0, FOREBAY_BAD_NAME (not a name or a help; or the same name, or the family's, is there with another kind),
+// FOREBAY_NO_CHANNEL (the layer has its number of series, 64 to 1024 by its size) or -ESTALE.
+FOREBAY_API int forebay_metric_open(struct forebay *layer, const char *name,
+        enum forebay_metric_kind kind, const char *help, struct forebay_metric *metric);
+
+// Adds AMOUNT to what this process has counted, or to its gauge. To a counter nothing is added unless AMOUNT is positive.
+// No locked operation and no system call. Values are doubles: whole numbers are exact up to 2^53.
+FOREBAY_API void forebay_metric_add(const struct forebay_metric *metric, double amount);
+
+// Sets this process's share of a gauge. Does nothing to a counter.
+FOREBAY_API void forebay_metric_set(const struct forebay_metric *metric, double value);
+
+// ---------------------------------------------------------------------------------------------
 // Statistics
 // ---------------------------------------------------------------------------------------------
 
@@ -469,6 +509,7 @@ struct forebay_layer_stat {
 	uint32_t processes, processes_max;
 	uint32_t groups, groups_max;
 	uint32_t group_cells, group_cells_max; // of 128 octets, that members are kept in
+	uint32_t metrics, metrics_max;
 	struct {
 		uint32_t size, total, used; // octets of a block, blocks, blocks in use
 	} blocks[3];
@@ -477,6 +518,13 @@ struct forebay_layer_stat {
 struct forebay_group_stat {
 	const char *name;
 	uint64_t size; // members
+};
+
+struct forebay_metric_stat {
+	const char *name; // with its labels, these in alphabetical order
+	const char *help; // "" if there is none
+	enum forebay_metric_kind kind;
+	double value; // may be infinite, or no number, if somebody has counted so
 };
 
 // Snapshots; reading them takes no lock and disturbs nobody. The callbacks get structs that are
@@ -497,6 +545,14 @@ FOREBAY_API int forebay_stat_processes(struct forebay *layer,
         int (*each)(const struct forebay_process_stat *stat, void *context), void *context);
 FOREBAY_API int forebay_stat_groups(struct forebay *layer,
         int (*each)(const struct forebay_group_stat *stat, void *context), void *context);
+
+// The same for metrics, in the order in which they were first opened: each with the sum over all processes, those
+// that have ended too (but for gauges); or with what the process in SLOT (see forebay_process_stat), and
+// those that had the slot before it, counted. The latter returns -EINVAL if there is no such slot.
+FOREBAY_API int forebay_stat_metrics(struct forebay *layer,
+        int (*each)(const struct forebay_metric_stat *stat, void *context), void *context);
+FOREBAY_API int forebay_stat_process_metrics(struct forebay *layer, uint32_t slot,
+        int (*each)(const struct forebay_metric_stat *stat, void *context), void *context);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 //   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
 //   reply.c     reply channels (endpoints and their credit) and streams
 //   group.c     groups
+//   metric.c    metrics
 //   stat.c      statistics
 #pragma once
 

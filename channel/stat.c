@@ -6,6 +6,7 @@
 #include "channel/name.h"
 #include "shm/cell.h"
 #include "shm/link.h"
+#include "shm/metric.h"
 
 #define TRIES 3 // to read a channel, because others end and make it meanwhile
 
@@ -231,6 +232,8 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 	        .groups_max = segment->geometry.groups,
 	        .group_cells = shm_cell_used(segment),
 	        .group_cells_max = segment->geometry.cells,
+	        .metrics = shm_metric_count(segment),
+	        .metrics_max = segment->geometry.metrics,
 	};
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
 		for (int i = 0; i < FOREBAY_COUNTERS; i++)

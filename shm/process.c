@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/metric.h"
+
 // The locks lie beyond any segment's end, where no data can be.
 #define LOCK_BASE (1ll << 40)
 
@@ -99,6 +101,7 @@ int shm_process_join(struct shm_process *self, struct shm_segment *segment, cons
 	store_relaxed(&self->mem->pid, (uint32_t)getpid());
 	strncpy(self->mem->role, role, SHM_ROLE_SIZE - 1);
 	self->mem->role[SHM_ROLE_SIZE - 1] = '\0';
+	shm_metric_clear(segment, self->slot);
 	store_relaxed(&self->mem->nudged, 0);
 	store_relaxed(&self->mem->sleeping, SHM_AWAKE);
 	store_release(&self->mem->uid, self->uid);

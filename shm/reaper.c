@@ -5,6 +5,7 @@
 
 #include "shm/compact.h"
 #include "shm/endpoint.h"
+#include "shm/metric.h"
 #include "shm/prefix.h"
 #include "shm/will.h"
 
@@ -191,6 +192,7 @@ void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reape
 	release_endpoints(table, slot);
 	shm_compact_release(table, slot);
 	shm_prefix_recover(table->segment, slot);
+	shm_metric_recover(table->segment, slot);
 	release_channels(table, slot, reaped);
 	release_held(table, slot, reaped);
 	release_zones(table, slot, reaped);

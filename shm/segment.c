@@ -16,11 +16,12 @@
 #include "shm/directory.h"
 #include "shm/endpoint.h"
 #include "shm/link.h"
+#include "shm/metric.h"
 #include "shm/prefix.h"
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 5
+#define LAYOUT_VERSION 6
 #define PAGE           4096
 #define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 
@@ -49,7 +50,7 @@ static uint32_t hash_of_sizes(void)
 	        sizeof(struct shm_block_mem), SHM_PROCESSES, SHM_COUNTERS, SHM_NARROW_ORDER,
 	        SHM_WIDE_ORDER, SHM_RING_LINE_ORDER, SHM_ENDPOINT_ZONE, SHM_PARTS_MAX,
 	        SHM_NAME_SIZE, sizeof(struct shm_cell_mem), sizeof(struct shm_prefix_mem),
-	        SHM_PREFIXES};
+	        SHM_PREFIXES, sizeof(struct shm_metric_mem)};
 	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -93,6 +94,8 @@ static bool geometry_valid(const struct shm_geometry *geometry)
 		return false;
 	if (geometry->groups < 4 || geometry->groups > SHM_GROUPS_MAX ||
 	        geometry->cells < 4 * SHM_CELLS_RESERVED || geometry->cells > SHM_CELLS_MAX)
+		return false;
+	if (geometry->metrics < 16 || geometry->metrics > SHM_METRICS_MAX || geometry->metrics % 16)
 		return false;
 	for (int class = 0; class < SHM_CLASSES; class ++)
 		if (geometry->blocks[class] < shm_class_zone(class) ||
@@ -138,6 +141,9 @@ static uint64_t lay_out(struct shm_segment *segment, const struct shm_geometry *
 	REGION(endpoint, geometry->endpoints);
 	REGION(wills, geometry->endpoints);
 	REGION(prefixes, SHM_PREFIXES);
+	REGION(metrics, geometry->metrics);
+	REGION(metric_cells, geometry->metrics);
+	REGION(metric_words, (uint64_t)geometry->metrics * SHM_PROCESSES);
 	REGION(cell_owns, geometry->cells);
 	REGION(cells, geometry->cells);
 #undef REGION
@@ -175,6 +181,14 @@ static void choose_groups(struct shm_geometry *geometry, uint64_t size, uint32_t
 	geometry->cells = clamp(cells, 1024, SHM_CELLS_MAX);
 }
 
+// One series takes 2.3 KiB, most of it the processes' words: a 64th of the segment, within reason.
+static uint32_t choose_metrics(uint64_t size)
+{
+	uint64_t each = sizeof(struct shm_metric_mem) + SHM_PROCESSES * sizeof(uint64_t);
+
+	return clamp(size / 64 / each, 64, 1024) / 16 * 16;
+}
+
 int shm_geometry_choose(struct shm_geometry *geometry, uint64_t size, uint32_t channels,
         uint32_t endpoints, uint32_t groups)
 {
@@ -194,6 +208,7 @@ int shm_geometry_choose(struct shm_geometry *geometry, uint64_t size, uint32_t c
 	        .endpoints = (endpoints / SHM_ENDPOINT_ZONE + 1) * SHM_ENDPOINT_ZONE,
 	        .expiry = 1,
 	        .group_expiry = 1,
+	        .metrics = choose_metrics(size),
 	};
 	if (endpoints % SHM_ENDPOINT_ZONE == 0 && endpoints > 0)
 		geometry->endpoints = endpoints;

@@ -5,8 +5,10 @@
 //   | header | processes | zones | buckets | channels,  | slots | endpoint  | endpoints |
 //   | 4 KiB  | 256       | words | words   | groups     | words | zones     |           |
 //   +--------+-----------+-------+---------+------------+-------+-----------+-----------+
-//   | wills | prefixes | cells' own words | cells of groups' members | blocks of 3 sizes |
-//   +-------+----------+------------------+--------------------------+-------------------+
+//   | wills | prefixes | metrics: directory, cells, processes' words | cells' own words    |
+//   +-------+----------+---------------------------------------------+---------------------+
+//   | cells of groups' members | blocks of 3 sizes |
+//   +--------------------------+-------------------+
 //
 // The header's counts decide every offset. An attaching process copies the counts, computes the
 // offsets for itself and compares the total with the file's size; after that nothing in the header
@@ -38,6 +40,7 @@ enum {
 	SHM_GROUPS_MAX = 1 << 19,
 	SHM_CELLS_MAX = 1 << 23,
 	SHM_ENDPOINTS_MAX = 1 << 24,
+	SHM_METRICS_MAX = 4096,
 	SHM_ENDPOINT_ZONE = 64,  // endpoints in one zone
 	SHM_PATTERNS_SIZE = 2048 // octets of the capacity patterns, with their NUL
 };
@@ -52,7 +55,7 @@ struct shm_geometry {
 	uint32_t groups;              // their entries in the table are behind the channels'
 	uint32_t cells;               // of 128 octets, for the members of all groups
 	uint32_t group_expiry;        // ms that a member stays in a group
-	uint32_t spare;
+	uint32_t metrics;             // series that can be published; a multiple of 16
 };
 
 // When housekeeping was last begun, and where it stopped. Written by whoever does a round.
@@ -107,6 +110,9 @@ struct shm_segment {
 	struct shm_endpoint_mem *endpoint;
 	shm_atomic64 *wills; // of each endpoint
 	struct shm_prefix_mem *prefixes;
+	shm_atomic64 *metrics; // the directory
+	struct shm_metric_mem *metric_cells;
+	shm_atomic64 *metric_words; // of each process, one for each series
 	shm_atomic64 *cell_owns;
 	struct shm_cell_mem *cells;
 	char *blocks[SHM_CLASSES];

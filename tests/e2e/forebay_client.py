@@ -45,6 +45,20 @@ class Options(ctypes.Structure):
                 ("user", ctypes.c_char_p)]
 
 
+COUNTER, GAUGE, HISTOGRAM = 0, 1, 2
+
+
+class Metric(ctypes.Structure):
+    """struct forebay_metric"""
+    _fields_ = [("layer", ctypes.c_void_p), ("index", ctypes.c_uint32), ("kind", ctypes.c_int)]
+
+    def add(self, amount):
+        library().forebay_metric_add(ctypes.byref(self), amount)
+
+    def set(self, value):
+        library().forebay_metric_set(ctypes.byref(self), value)
+
+
 def _load():
     library = ctypes.CDLL(str(LIBRARY_BUILD / "channel" / "libforebay.so"))
     pointer, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
@@ -54,6 +68,9 @@ def _load():
         "error": (text,),
         "strerror": (text, ctypes.c_int),
         "flush": (ctypes.c_int, pointer, text, ctypes.POINTER(ctypes.c_uint64)),
+        "metric_open": (ctypes.c_int, pointer, text, ctypes.c_int, text, ctypes.POINTER(Metric)),
+        "metric_add": (None, ctypes.POINTER(Metric), ctypes.c_double),
+        "metric_set": (None, ctypes.POINTER(Metric), ctypes.c_double),
         "message_new": (pointer, pointer),
         "message_free": (None, pointer),
         "message_from_json": (ctypes.c_int, pointer, text, size, ctypes.POINTER(text)),
@@ -189,6 +206,13 @@ class Layer:
             message["body" if kind.value & BODY else "content"] = (
                 octets if kind.value & BINARY else octets.decode())
         return message
+
+    def metric(self, name, kind=COUNTER, text=None):
+        """Opens the series NAME; TEXT is its help."""
+        metric = Metric()
+        self._expect_ok(library().forebay_metric_open(
+            self._handle, name.encode(), kind, text and text.encode(), ctypes.byref(metric)))
+        return metric
 
     def reply_open(self, prefix="test", window=0):
         name = ctypes.create_string_buffer(NAME_SIZE)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from conftest import FOREBAY, TIMEOUT, run_forebay
-from forebay_client import ROOT, Layer, decode_printed
+from forebay_client import GAUGE, ROOT, Layer, decode_printed
 
 
 @pytest.fixture
@@ -190,6 +190,20 @@ def test_stat_of_some_channels(layer, patterns, names):
     assert stat["messages_count"] == 4
     head, *lines = forebay(layer, "stat", *patterns).stdout.decode().splitlines()
     assert "pending" in head and {line.split()[-1] for line in lines} == names
+
+
+def test_stat_shows_metrics(layer):
+    with Layer(layer.directory, name="default") as consumer:
+        consumer.metric('jobs_total{queue="ä \\\\ <b>"}', text="Jobs done").add(2.5)
+        consumer.metric("jobs_waiting", GAUGE).set(float("inf"))
+        stat = json.loads(forebay(layer, "stat", "--json").stdout)
+    by_name = {metric["name"]: metric for metric in stat["metrics"]}
+    assert by_name['jobs_total{queue="ä \\\\ <b>"}'] == {
+        "name": 'jobs_total{queue="ä \\\\ <b>"}', "help": "Jobs done", "kind": "counter", "value": 2.5}
+    assert by_name["jobs_waiting"]["kind"] == "gauge" and by_name["jobs_waiting"]["value"] is None
+    assert stat["metrics_max"] >= 64
+    lines = [line.split() for line in forebay(layer, "stat").stdout.decode().splitlines()]
+    assert ["0", "jobs_waiting"] in lines, "its process has ended"
 
 
 def test_stat_of_no_layer(tmp_path):

@@ -16,6 +16,7 @@
 #include "channel/layer.h"
 #include "shm/cell.h"
 #include "shm/compact.h"
+#include "shm/metric.h"
 #include "shm/prefix.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -24,7 +25,7 @@ enum {
 	SEED_SIZE = 8,
 	LONG_PROGRAM = 12000,
 	USERS = 2,
-	GROUPS = 0xe0, // from here on, regions and values are those of groups
+	GROUPS = 0xe0, // from here on, regions and values are those of groups and metrics
 	HELD = 6,      // messages received and not freed yet
 	REPLIES = 4,   // reply channels open, and as many streams
 };
@@ -69,7 +70,7 @@ struct region {
 	size_t count, size;
 };
 
-// What belongs to groups. Few of them are in use, and the first cells but those of the reserve.
+// What belongs to groups, and metrics. Few of them are in use, and the first cells but those of the reserve.
 static struct region choose_group_region(const struct shm_segment *segment, uint64_t choice)
 {
 	switch (choice % 8) {
@@ -82,6 +83,14 @@ static struct region choose_group_region(const struct shm_segment *segment, uint
 	case 3:
 		return (struct region){
 		        (char *)segment->prefixes, SHM_PREFIXES, sizeof *segment->prefixes};
+	case 5: // metrics: the directory, the cells, or what the first users have counted
+		if (choice & 8)
+			return (struct region){(char *)segment->metrics, 16, 8};
+		if (choice & 16)
+			return (struct region){
+			        (char *)segment->metric_cells, 16, sizeof *segment->metric_cells};
+		return (struct region){(char *)segment->metric_words,
+		        (size_t)segment->geometry.metrics * (USERS + 1), 8};
 	case 4: // hazards
 		return (struct region){(char *)&segment->processes[0].hazard, USERS + 1,
 		        sizeof *segment->processes};
@@ -380,6 +389,25 @@ static int ignore_member(const char *channel, void *context)
 	return 0;
 }
 
+static int ignore_metric_stat(const struct forebay_metric_stat *stat, void *context)
+{
+	(void)context;
+	fuzz_require(strlen(stat->name) <= FOREBAY_METRIC_NAME_MAX);
+	fuzz_require(strlen(stat->help) <= FOREBAY_METRIC_HELP_MAX);
+	return 0;
+}
+
+static void count_metric(struct user *user, uint64_t choice)
+{
+	static const char *const names[] = {"a", "b_total{x=\"y\"}", "c_bucket{le=\"1\"}", "c_sum"};
+	struct forebay_metric metric;
+
+	(void)forebay_metric_open(user->layer, names[choice % 4],
+	        (enum forebay_metric_kind)(choice / 4 % 3), "help", &metric);
+	forebay_metric_add(&metric, 1);
+	forebay_metric_set(&metric, (double)choice);
+}
+
 static void look_around(struct user *user)
 {
 	struct forebay_channel_stat channel;
@@ -390,6 +418,9 @@ static void look_around(struct user *user)
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
 	(void)forebay_stat_processes(user->layer, ignore_process_stat, NULL);
 	(void)forebay_stat_groups(user->layer, ignore_group_stat, NULL);
+	(void)forebay_stat_metrics(user->layer, ignore_metric_stat, NULL);
+	(void)forebay_stat_process_metrics(
+	        user->layer, user->layer->self.slot, ignore_metric_stat, NULL);
 }
 
 static void send_to_group(struct user *user, const char *group)
@@ -508,6 +539,7 @@ static void call(struct user *user, const char *layer_name, uint64_t what, struc
 		break;
 	case 12:
 		(void)forebay_fd(user->layer);
+		count_metric(user, choice);
 		break;
 	case 13: // as its housekeeping does
 		shm_pool_trim(&user->layer->pool);

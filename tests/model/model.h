@@ -61,8 +61,9 @@ struct model_scenario {
 	unsigned late;      // processes, as bits, that aren't attached by the setup
 	uint32_t channels, endpoint_zones;
 	uint32_t groups, cells; // the first cells are the reserve
-	uint32_t zones, zone;   // of small blocks, and the blocks in one
-	uint32_t large;         // blocks for extents
+	uint32_t metrics;
+	uint32_t zones, zone; // of small blocks, and the blocks in one
+	uint32_t large;       // blocks for extents
 	uint32_t stale; // old writes that a process may read of one word, in the quick run; 0: all
 	void (*setup)(void);
 	void (*run[MODEL_PROCESSES])(struct model_own *own);

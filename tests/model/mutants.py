@@ -174,6 +174,28 @@ MUTANTS = {
          "	store_release(&table->segment->processes[slot].hazard, 0);\n"
          "	release_cells(table, slot);\n"),
     ]),
+    "metric_lost_to_another": ("metric.c", [
+        ("			if (cas_acq_rel(&segment->metrics[i], &word, cell)) {\n",
+         "			if (!cas_acq_rel(&segment->metrics[i], &word, cell))\n"
+         "				continue;\n"
+         "			if (true) {\n"),
+    ]),
+    "metric_kept_twice": ("metric.c", [
+        ("		settle(segment, cell, SHM_METRIC_FREE);\n"
+         "		*index = i;\n"
+         "		return found", "		*index = i;\n		return found"),
+    ]),
+    "metric_reaped_entered": ("metric.c", [
+        ("		        shm_metric_index_of(segment, i) == SHM_METRIC_NONE ? SHM_METRIC_FREE\n"
+         "		                                                           : SHM_METRIC_LIVE);\n",
+         "		        SHM_METRIC_FREE);\n"),
+    ]),
+    "metric_not_reaped": ("reaper.c", [
+        ("	shm_metric_recover(table->segment, slot);\n", ""),
+    ]),
+    "metric_inherited": ("process.c", [
+        ("	shm_metric_clear(segment, self->slot);\n", ""),
+    ]),
     "reap_no_group": ("compact.c", [
         ("		shm_compact_recover(table, i, slot);\n", "		(void)i;\n"),
     ]),

@@ -37,6 +37,10 @@ SIZES = {
          "	key = (key & 0x0f0f0f0f0f0f0f0full) << 4 | (key >> 4 & 0x0f0f0f0f0f0f0f0full);\n"
          "	return (key & 0x3333333333333333ull) << 2 | (key >> 2 & 0x3333333333333333ull);\n"),
     ],
+    "metric.h": [
+        ("	SHM_METRIC_NAME_SIZE = 128,", "	SHM_METRIC_NAME_SIZE = 8,"),
+        ("	SHM_METRIC_HELP_SIZE = 112,", "	SHM_METRIC_HELP_SIZE = 8,"),
+    ],
     "prefix.h": [
         ("SHM_PREFIXES = 64,", "SHM_PREFIXES = 1,"),
     ],

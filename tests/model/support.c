@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shm/cell.h"
+#include "shm/metric.h"
 #include "shm/prefix.h"
 
 enum {
@@ -45,6 +46,7 @@ static void lay_out(struct shm_segment *segment)
 	                        .groups = scenario->groups,
 	                        .cells = scenario->cells,
 	                        .group_expiry = 1000000,
+	                        .metrics = scenario->metrics,
 	                },
 	        .bucket_mask = BUCKETS - 1,
 	        .channels = scenario->channels,
@@ -64,6 +66,10 @@ static void lay_out(struct shm_segment *segment)
 	        reserve(&offset, segment->geometry.endpoints * sizeof *segment->endpoint);
 	segment->wills = reserve(&offset, segment->geometry.endpoints * sizeof *segment->wills);
 	segment->prefixes = reserve(&offset, SHM_PREFIXES * sizeof *segment->prefixes);
+	segment->metrics = reserve(&offset, scenario->metrics * sizeof *segment->metrics);
+	segment->metric_cells = reserve(&offset, scenario->metrics * sizeof *segment->metric_cells);
+	segment->metric_words =
+	        reserve(&offset, scenario->metrics * SHM_PROCESSES * sizeof *segment->metric_words);
 	segment->cell_owns = reserve(&offset, scenario->cells * sizeof *segment->cell_owns);
 	segment->cells = reserve(&offset, scenario->cells * sizeof *segment->cells);
 	for (int class = 0; class < SHM_CLASSES; class ++)

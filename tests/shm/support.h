@@ -46,6 +46,7 @@ __attribute__((unused)) static struct shm_geometry support_geometry(void)
 	        .groups = 8,
 	        .cells = 256,
 	        .group_expiry = 86400000,
+	        .metrics = 64,
 	};
 }
 

@@ -13,6 +13,7 @@
 #include "shm/compact.h"
 #include "shm/directory.h"
 #include "shm/link.h"
+#include "shm/metric.h"
 #include "shm/prefix.h"
 #include "tests/shm/support.h"
 
@@ -76,8 +77,9 @@ static struct report repair(void)
 
 static void make_scene(struct scene *scene)
 {
+	static const struct shm_metric metric = {.name = "metric"};
 	struct attachment *a = &scene->a;
-	uint32_t scan = 0;
+	uint32_t scan = 0, index;
 	uint64_t value;
 
 	attach(a);
@@ -107,6 +109,8 @@ static void make_scene(struct scene *scene)
 	shm_endpoint_open(
 	        &a->segment, 3, (uint64_t)scene->inbox.generation << 32 | scene->inbox.id, 5, 0);
 	close(shm_directory_fifo(a->segment.directory, a->self.slot, true));
+	EXPECT_INT(
+	        shm_metric_enter(&a->segment, a->self.uid, &metric, NULL, &index), SHM_METRIC_OK);
 }
 
 static struct shm_channel_mem *channel(struct scene *scene, const struct shm_ring *ring)
@@ -485,6 +489,41 @@ static void orphan_prefix(struct scene *scene)
 	store_relaxed(&scene->a.segment.prefixes[7].own, SHM_OWN_HELD(NOBODY));
 }
 
+static void orphan_metric(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metric_cells[5].own, SHM_OWN_HELD(NOBODY));
+}
+
+static void orphan_metric_in_the_directory(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metric_cells[0].own, SHM_OWN_HELD(NOBODY));
+}
+
+static void garbage_metric(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metric_cells[5].own, 77);
+}
+
+static void lost_metric(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metric_cells[5].own, SHM_METRIC_LIVE);
+}
+
+static void metric_that_is_free(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metric_cells[0].own, SHM_METRIC_FREE);
+}
+
+static void metric_out_of_bounds(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metrics[3], 1000000);
+}
+
+static void metric_of_no_kind(struct scene *scene)
+{
+	store_relaxed(&scene->a.segment.metric_cells[0].kind, SHM_METRIC_KINDS);
+}
+
 static void unreachable_group(struct scene *scene)
 {
 	store_relaxed(bucket_of(scene, "\x01group"), 0);
@@ -580,6 +619,13 @@ static const struct {
         {"garbage_cell", garbage_cell, SHM_FINDING_LOST_CELL, IF_ALONE},
         {"stale_hazard", stale_hazard, SHM_FINDING_STALE_HAZARD, MENDED},
         {"orphan_prefix", orphan_prefix, SHM_FINDING_ORPHAN_PREFIX, MENDED},
+        {"orphan_metric", orphan_metric, SHM_FINDING_ORPHAN_METRIC, MENDED},
+        {"orphan_listed", orphan_metric_in_the_directory, SHM_FINDING_ORPHAN_METRIC, MENDED},
+        {"garbage_metric", garbage_metric, SHM_FINDING_ORPHAN_METRIC, MENDED},
+        {"lost_metric", lost_metric, SHM_FINDING_LOST_METRIC, MENDED},
+        {"free_metric", metric_that_is_free, SHM_FINDING_BAD_METRIC, MENDED},
+        {"no_metric", metric_out_of_bounds, SHM_FINDING_BAD_METRIC, KEPT},
+        {"no_kind", metric_of_no_kind, SHM_FINDING_BAD_METRIC, KEPT},
         {"unreachable_group", unreachable_group, SHM_FINDING_UNREACHABLE, MENDED},
         {"fifo_mode", fifo_with_a_wrong_mode, SHM_FINDING_BAD_FIFO, MENDED},
         {"no_fifo", file_in_place_of_a_fifo, SHM_FINDING_BAD_FIFO, MENDED},

@@ -2,6 +2,7 @@
 #include "tests/torture/inventory.h"
 
 #include "shm/compact.h"
+#include "shm/metric.h"
 #include "shm/prefix.h"
 #include "shm/will.h"
 
@@ -105,6 +106,9 @@ static void count_wills(struct forebay *layer, struct inventory *inventory)
 		inventory->wills += shm_will_state(segment, i) != SHM_WILL_NONE;
 	for (int i = 0; i < SHM_PREFIXES; i++)
 		inventory->dead += is_held_by_dead(layer, load_acquire(&segment->prefixes[i].own));
+	for (uint32_t i = 0; i < segment->geometry.metrics; i++)
+		inventory->dead +=
+		        is_held_by_dead(layer, load_acquire(&segment->metric_cells[i].own));
 }
 
 void inventory_take(struct forebay *layer, struct inventory *inventory)

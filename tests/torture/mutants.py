@@ -117,6 +117,27 @@ MUTANTS = [
         "receive",
     ),
     (
+        "a metric is in the directory before its name is written",
+        "shm/metric.c",
+        "			if (!cell)\n				cell = prepare(segment, uid, metric);\n",
+        """			if (!cell)
+				cell = prepare(segment, uid, &(struct shm_metric){0});
+			store_release(&segment->metrics[i], cell);
+			word = cell;
+			for (size_t k = 0; k < sizeof metric->name / 8; k++)
+				store_relaxed(&segment->metric_cells[cell - 1].name[k],
+				        ((const uint64_t *)(const void *)metric->name)[k]);
+""",
+        "open a metric",
+    ),
+    (
+        "the reaper leaves a metric that was about to be entered",
+        "shm/reaper.c",
+        "	shm_metric_recover(table->segment, slot);\n",
+        "",
+        "open a metric",
+    ),
+    (
         "what the dead held is counted only when it is free",
         "shm/reaper.c",
         """			shm_process_count(table->self, SHM_COUNT_LOST, 1);

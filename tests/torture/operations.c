@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/metric.h"
+
 // ---------------------------------------------------------------------------------------------
 // What the tester does before, meanwhile and afterwards
 // ---------------------------------------------------------------------------------------------
@@ -246,6 +248,73 @@ static void end_channel(struct world *world)
 	}
 }
 
+// Metrics are for ever, so a trial begins with a table as in a new segment, but for one name.
+static void stage_metrics(struct world *world)
+{
+	struct shm_segment *segment = &world->a->segment;
+	struct forebay_metric metric;
+
+	for (uint32_t i = 0; i < segment->geometry.metrics; i++) {
+		store_relaxed(&segment->metrics[i], 0);
+		store_relaxed(&segment->metric_cells[i].own, SHM_METRIC_FREE);
+	}
+	memset(segment->metric_words, 0,
+	        (size_t)segment->geometry.metrics * SHM_PROCESSES * sizeof *segment->metric_words);
+	if (forebay_metric_open(world->a, "first", FOREBAY_METRIC_GAUGE, NULL, &metric) != 0)
+		world_complain(world, WORLD_BLOCKED, "a metric couldn't be opened");
+}
+
+// Others open the same one and another.
+static void meanwhile_metrics(struct world *world)
+{
+	struct forebay_metric metric;
+
+	if (forebay_metric_open(world->a, VICTIM_METRIC, FOREBAY_METRIC_COUNTER, NULL, &metric) !=
+	                0 ||
+	        forebay_metric_open(world->b, "other", FOREBAY_METRIC_COUNTER, NULL, &metric) != 0)
+		world_complain(world, WORLD_BLOCKED, "a metric couldn't be opened");
+	forebay_metric_add(&metric, 1);
+}
+
+struct metric_sum {
+	uint32_t times;
+	double value;
+};
+
+static int see_metric(const struct forebay_metric_stat *stat, void *context)
+{
+	struct metric_sum *sum = context;
+
+	if (strcmp(stat->name, VICTIM_METRIC) != 0)
+		return 0;
+	sum->times++;
+	sum->value += stat->value;
+	return 0;
+}
+
+// The name is there once, if at all, with what was counted; whoever comes can open it.
+static void after_metrics(struct world *world)
+{
+	struct shm_segment *segment = &world->a->segment;
+	struct metric_sum sum = {0};
+	uint32_t cells = 0;
+
+	(void)forebay_reap(world->a);
+	meanwhile_metrics(world);
+	(void)forebay_stat_metrics(world->a, see_metric, &sum);
+	if (sum.times != 1)
+		world_complain(world, WORLD_DOUBLED, "the metric is there %u times", sum.times);
+	if (sum.value != 0 && sum.value != 1)
+		world_complain(world, WORLD_TORN, "the metric is %g", sum.value);
+	if (victim_report->done && (victim_report->result != 0 || sum.value != 1))
+		world_complain(world, WORLD_LOST, "what was counted is %g", sum.value);
+	for (uint32_t i = 0; i < segment->geometry.metrics; i++)
+		cells += load_acquire(&segment->metric_cells[i].own) != SHM_METRIC_FREE;
+	if (cells != shm_metric_count(segment))
+		world_complain(world, WORLD_LEAKED, "%u cells for %u metrics", cells,
+		        shm_metric_count(segment));
+}
+
 // ---------------------------------------------------------------------------------------------
 // The table
 // ---------------------------------------------------------------------------------------------
@@ -403,6 +472,14 @@ const struct operation operations[] = {
                 .ready = victim_do_nothing,
                 .meet = meet_dead_and_due,
                 .act = victim_act_housekeep,
+        },
+        {
+                .name = "open a metric",
+                .stage = stage_metrics,
+                .ready = victim_do_nothing,
+                .act = victim_act_metric,
+                .meanwhile = meanwhile_metrics,
+                .after = after_metrics,
         },
         {.name = "reap", .ready = victim_do_nothing, .meet = meet_dead, .act = victim_act_reap},
 };

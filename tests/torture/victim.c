@@ -309,6 +309,15 @@ void victim_act_reply_open(void)
 	enter_name(name);
 }
 
+void victim_act_metric(void)
+{
+	struct forebay_metric metric;
+
+	victim_report->result = forebay_metric_open(
+	        victim_own, VICTIM_METRIC, FOREBAY_METRIC_COUNTER, "Victims", &metric);
+	forebay_metric_add(&metric, 1);
+}
+
 void victim_ready_reply_close(void)
 {
 	victim_act_reply_open();

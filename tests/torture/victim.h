@@ -40,6 +40,9 @@ extern struct victim_report *victim_report;
 // to it is as it should be wherever it arrives.
 #define VICTIM_GROUP "quiet"
 
+// The metric that it opens, and counts 1 in.
+#define VICTIM_METRIC "victims_total{fate=\"unknown\"}"
+
 enum {
 	VICTIM_CELLS = 64, // of the layer, at most
 };
@@ -76,6 +79,7 @@ void victim_remove_made(void);
 
 // For the table of operations.
 void victim_act_announce(void);
+void victim_act_metric(void);
 void victim_act_attach(void);
 void victim_act_compact(void);
 void victim_act_detach(void);

@@ -32,6 +32,7 @@ static const struct shm_geometry geometry = {
         .blocks = {192, 64, 24},
         .expiry = 60000,
         .group_expiry = 86400000,
+        .metrics = 16,
 };
 
 void world_complain(struct world *world, enum world_violation violation, const char *format, ...)
