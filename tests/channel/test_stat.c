@@ -221,7 +221,7 @@ TEST(of_many_channels_each_is_marked_within_ten_seconds)
 {
 	enum { CHANNELS = 9000 };
 	struct forebay *layer =
-	        start(&(struct forebay_options){.size = 64 << 20, .channels = CHANNELS});
+	        start(&(struct forebay_options){.size = 96 << 20, .channels = CHANNELS});
 	char name[16];
 
 	// The marks that their births have left are far too old.
