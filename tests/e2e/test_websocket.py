@@ -3,13 +3,14 @@
 
 import asyncio
 import os
+import resource
 import signal
 import zlib
 
 import pytest
 
 from certificates import Certificate
-from conftest import DEMO, TIMEOUT, Server
+from conftest import DEMO, SANITIZED, TIMEOUT, Server
 from forebay_client import Outcome
 from tls_client import TlsClient, client_context
 from websocket_raw import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket, close_frame,
@@ -746,7 +747,10 @@ def test_a_worker_that_is_killed_leaves_one_disconnect_for_each(make_site):
 
 
 def test_sockets_outlive_the_application(make_site):
-    count = 200
+    count = 200 if SANITIZED else 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 200 if hard == resource.RLIM_INFINITY else min(count + 200, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     site = make_site(app=DEMO, app_processes=2)
     for channel in CHANNELS:
         site.layer.ignore(channel)
