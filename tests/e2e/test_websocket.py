@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import zlib
@@ -776,6 +777,31 @@ def test_sockets_outlive_the_application(make_site):
         assert got == f"after {i}"
         client.close()
     assert answered >= count - 2 * 1
+
+
+def test_what_descriptors_do_not_suffice_for_waits_in_the_backlog(make_site):
+    # Root may raise its own limit, so that is taken from it.
+    wrapper = ["prlimit", "--nofile=200:200"]
+    if os.geteuid() == 0:
+        wrapper = ["setpriv", "--bounding-set", "-sys_resource"] + wrapper
+    site = make_site(wrapper=wrapper)
+    log = site.server.log
+    enough = int(re.search(r"limit of 200 open files is enough for (\d+) connections", log).group(1))
+    clients = [site.client() for _ in range(enough + 5)]
+    for client in clients[:enough]:
+        site.open(client)
+    for client in clients[enough:]:
+        client.send(request())
+    assert not site.layer.receive(0.2)
+    for client in clients[:5]:
+        client.close()
+        site.event("disconnect")
+    for client in clients[enough:]:
+        client.finish_open()
+        site.event("connect")
+    for client in clients[5:]:
+        client.close()
+    site.settle()
 
 
 # --- Compression ---------------------------------------------------------------------------------
