@@ -144,13 +144,10 @@ static const struct command commands[] = {
         {
                 .name = "stat",
                 .letters = "j",
+                .names_max = INT32_MAX,
                 .must_exist = true,
                 .run = channel_cli_stat,
-                .help = "Usage: forebay stat [OPTIONS]\n"
-                        "\n"
-                        "Shows what happens in a layer, without disturbing it.\n"
-                        "\n" LAYER_HELP
-                        "  -j, --json           one JSON object, for programs\n" HELP_HELP,
+                .help = channel_cli_stat_help,
         },
         {
                 .name = "group",

@@ -39,6 +39,7 @@ struct forebay_message *channel_cli_message(struct forebay *layer, const char *j
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments);
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments);
 int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *arguments);
+extern const char channel_cli_stat_help[];
 int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_group_help[];
 

@@ -463,6 +463,19 @@ enum forebay_counter {
 FOREBAY_API const char *forebay_counter_name(
         enum forebay_counter counter); // "sent", "too_large", ...
 
+// The statistics of Channels 1.x, by its names: of one channel, or of all together. The counts are exact, whatever dies.
+// The rates are of the second before the call: what was counted in it, as far as the marks tell that housekeeping
+// leaves once a second. In a layer of more than 4,096 channels a channel's marks may be ten seconds apart; then it is
+// the average since the last one. When nobody keeps the house, the rates go down to 0.
+struct forebay_statistics {
+	uint64_t messages_count; // sent, over the life of the channel, or of the layer
+	double messages_count_per_second;
+	uint64_t messages_pending; // waiting now
+	double messages_max_age; // how long the oldest of them has been waiting, in seconds; 0 if none
+	uint64_t channel_full_count; // sends refused because the channel was full
+	double channel_full_count_per_second;
+};
+
 struct forebay_channel_stat {
 	const char *name;
 	uint32_t capacity;
@@ -471,6 +484,11 @@ struct forebay_channel_stat {
 	uint64_t full;           // sends refused
 	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none
 	uint32_t listeners;      // processes that listen
+	struct forebay_statistics statistics;
+	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _GONE (to reply
+	// channels that have ended, of their process's inbox), _BAD and _LOST; 0 for the other counters. A lost one is counted as
+	// received too: its receiver died with it. What a reply channel's window refuses is in the layer's counters only.
+	uint64_t dropped[FOREBAY_COUNTERS];
 };
 
 struct forebay_process_stat {
@@ -483,7 +501,9 @@ struct forebay_process_stat {
 
 struct forebay_layer_stat {
 	uint64_t counters[FOREBAY_COUNTERS];
-	uint64_t size; // octets of shared memory
+	struct forebay_statistics statistics; // a group message that went to an inbox is one
+	int64_t age;                          // ms since the layer was made
+	uint64_t size;                        // octets of shared memory
 	uint32_t channels, channels_max;
 	uint32_t reply_channels_max;
 	uint32_t processes, processes_max;
@@ -508,8 +528,17 @@ struct forebay_metric_stat {
 };
 
 // Snapshots; reading them takes no lock and disturbs nobody. The callbacks get structs that are
-// valid during the call. A callback that returns other than 0 ends the walk, which returns that.
+// valid during the call. A callback that returns other than 0 ends the walk, which returns that. Each returns
+// 0 or -ESTALE. forebay_stat() looks at every channel, every message that waits, and every block: some 100 ns each
+// when it is asked for the first time, less later.
 FOREBAY_API int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat);
+
+// Of the channel NAME, plain or a stream; if there is none now, all is 0, but for the capacity that it would have.
+// STAT's name is NAME. Returns 0, FOREBAY_BAD_NAME or -ESTALE. Costs what waits there.
+FOREBAY_API int forebay_stat_channel(
+        struct forebay *layer, const char *name, struct forebay_channel_stat *stat);
+
+// Of all channels, in no order, inboxes of reply channels among them.
 FOREBAY_API int forebay_stat_channels(struct forebay *layer,
         int (*each)(const struct forebay_channel_stat *stat, void *context), void *context);
 FOREBAY_API int forebay_stat_processes(struct forebay *layer,

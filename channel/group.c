@@ -291,6 +291,7 @@ static uint64_t send_tally(struct forebay *layer, const struct shm_entry *group,
 
 		if (tally->count[slot] == 0)
 			continue;
+		outgoing->refused = false;
 		result = channel_outgoing_push(layer, tally->inbox[slot], outgoing);
 		channel_count(layer, result, result == 0 ? 1 : tally->count[slot]);
 		if (result == 0)

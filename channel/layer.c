@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "channel/name.h"
@@ -66,16 +65,6 @@ const char *forebay_strerror(int result)
 	if (result < 0)
 		return strerror(-result);
 	return result < (int)(sizeof texts / sizeof *texts) ? texts[result] : "unknown result";
-}
-
-int64_t channel_clock_ahead;
-
-int64_t channel_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000 + channel_clock_ahead;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -568,9 +557,7 @@ static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)
 	uint32_t handle;
 
 	while (count < limit && shm_ring_pop(ring, &layer->pool, &handle) == SHM_OK) {
-		// Before its memory is free, as shm does.
-		shm_process_count(&layer->self, FOREBAY_COUNT_FLUSHED, 1);
-		shm_pool_free(&layer->pool, handle);
+		shm_tally_drop(&layer->table, ring, SHM_COUNT_FLUSHED, handle);
 		count++;
 	}
 	if (count)

@@ -17,6 +17,7 @@
 #include "channel/forebay.h"
 #include "channel/json.h"
 #include "channel/name.h"
+#include "shm/clock.h"
 #include "shm/doorbell.h"
 #include "shm/endpoint.h"
 #include "shm/reaper.h"
@@ -24,10 +25,14 @@
 #include "shm/will.h"
 
 _Static_assert((int)FOREBAY_COUNTERS <= (int)SHM_COUNTERS, "a slot has a word for each counter");
-_Static_assert((int)FOREBAY_COUNT_GONE == (int)SHM_COUNT_GONE &&
+_Static_assert((int)FOREBAY_COUNT_SENT == (int)SHM_COUNT_SENT &&
+                       (int)FOREBAY_COUNT_FULL == (int)SHM_COUNT_FULL &&
+                       (int)FOREBAY_COUNT_GONE == (int)SHM_COUNT_GONE &&
                        (int)FOREBAY_COUNT_EXPIRED == (int)SHM_COUNT_EXPIRED &&
+                       (int)FOREBAY_COUNT_BAD == (int)SHM_COUNT_BAD &&
+                       (int)FOREBAY_COUNT_FLUSHED == (int)SHM_COUNT_FLUSHED &&
                        (int)FOREBAY_COUNT_LOST == (int)SHM_COUNT_LOST,
-        "what shm counts itself");
+        "what shm knows of them");
 _Static_assert(FOREBAY_NAME_SIZE <= SHM_NAME_SIZE, "a channel's image has room for its name");
 
 #define CHANNEL_INBOX_CAPACITY (1u << SHM_WIDE_ORDER)
@@ -182,9 +187,9 @@ struct forebay_message {
 	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
 };
 
-// Milliseconds, CLOCK_MONOTONIC, as coarse as the kernel's tick.
-int64_t channel_now(void);
-extern int64_t channel_clock_ahead; // added to it; 0 but in tests of what expires
+// The time, in ms, and what tests add to it.
+#define channel_now         shm_clock_now
+#define channel_clock_ahead shm_clock_ahead
 
 // Since SENT_AT, which may be anything: it comes from shared memory.
 static inline int64_t channel_age(int64_t sent_at)

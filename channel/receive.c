@@ -122,10 +122,10 @@ void channel_room(struct forebay *layer, const struct shm_ring *ring)
 		channel_nudge_slots(layer, exchange_seq_cst(senders, 0));
 }
 
-static void drop(struct forebay *layer, uint32_t handle, enum forebay_counter why)
+static void drop(struct forebay *layer, const struct shm_ring *ring, uint32_t handle,
+        enum forebay_counter why)
 {
-	shm_process_count(&layer->self, why, 1);
-	shm_pool_free(&layer->pool, handle);
+	shm_tally_drop(&layer->table, ring, (enum shm_counter)why, handle);
 }
 
 // Whether the parts of the message add up.
@@ -139,8 +139,9 @@ static bool is_sound(const struct channel_message_mem *head, uint32_t length)
 	               (head->kind == FOREBAY_NO_CONTENT && head->content == 0));
 }
 
-// Makes a message of the block HANDLE that we have claimed. NULL if it is dropped, and counted.
-static struct forebay_message *open_message(struct forebay *layer, uint32_t handle, bool from_inbox)
+// Makes a message of the block HANDLE that we have claimed from RING. NULL if it is dropped, and counted.
+static struct forebay_message *open_message(
+        struct forebay *layer, const struct shm_ring *ring, uint32_t handle, bool from_inbox)
 {
 	struct forebay_message *message;
 	struct channel_reply *reply = NULL;
@@ -152,12 +153,12 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	int64_t sent_at = (int64_t)load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
 
 	if (!shm_pool_view(&layer->pool, handle, &buffer) || buffer.length < sizeof head) {
-		drop(layer, handle, FOREBAY_COUNT_BAD);
+		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
 	channel_message_copy(&buffer, 0, &head, sizeof head);
 	if (!is_sound(&head, buffer.length)) {
-		drop(layer, handle, FOREBAY_COUNT_BAD);
+		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
 	to_group = from_inbox && head.to_group != 0;
@@ -165,18 +166,19 @@ static struct forebay_message *open_message(struct forebay *layer, uint32_t hand
 	if (from_inbox && !to_group)
 		reply = channel_reply_find(layer, head.endpoint, head.generation);
 	if (to_group ? !channel_group_has_own(layer, &group) : from_inbox && !reply) {
-		drop(layer, handle, FOREBAY_COUNT_GONE);
+		drop(layer, ring, handle, FOREBAY_COUNT_GONE);
 		return NULL;
 	}
 	if (reply && !channel_reply_received(reply, head.sequence)) {
-		drop(layer, handle, FOREBAY_COUNT_BAD);
+		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
 	age = channel_age(sent_at);
 	expired = age > expiry || age < -expiry; // the latter was scribbled
 	message = expired ? NULL : channel_message_take(layer);
 	if (!message) {
-		drop(layer, handle, expired ? FOREBAY_COUNT_EXPIRED : FOREBAY_COUNT_NO_MEMORY);
+		drop(layer, ring, handle,
+		        expired ? FOREBAY_COUNT_EXPIRED : FOREBAY_COUNT_NO_MEMORY);
 		if (reply)
 			channel_reply_freed(layer, reply, head.generation);
 		return NULL;
@@ -216,8 +218,7 @@ static struct forebay_message *receive_from(
 		*result = shm_ring_pop(ring, &layer->pool, &handle);
 		if (*result != SHM_OK)
 			return NULL;
-		message = open_message(layer, handle, inbox);
-
+		message = open_message(layer, ring, handle, inbox);
 		channel_room(layer, ring);
 		if (message)
 			return message;

@@ -265,6 +265,16 @@ static enum shm_result push(
 	return result;
 }
 
+// Counts in the ring's channel that it had no room.
+static void refuse(
+        struct forebay *layer, const struct shm_ring *ring, struct channel_outgoing *outgoing)
+{
+	if (!outgoing->refused)
+		shm_tally_add(&layer->segment.channel[ring->id].tally, ring->generation,
+		        SHM_COUNT_FULL, 1);
+	outgoing->refused = true;
+}
+
 static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,
         struct channel_outgoing *outgoing)
 {
@@ -307,9 +317,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	}
 	shm_pool_free(&layer->pool, buffer.handle);
 	if (pushed == SHM_FULL) {
-		if (!outgoing->refused)
-			(void)fetch_add_relaxed(&layer->segment.channel[cached->ring.id].full, 1);
-		outgoing->refused = true;
+		refuse(layer, &cached->ring, outgoing);
 		return FOREBAY_FULL;
 	}
 	if (pushed == SHM_CORRUPT)
@@ -356,6 +364,8 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 			return SHM_OK;
 		}
 		shm_endpoint_untake(&layer->segment, index, generation, outgoing->head.sequence);
+		if (result == SHM_FULL)
+			refuse(layer, &inbox, outgoing);
 		if (result == SHM_FULL && outgoing->waits)
 			announce(layer, &inbox);
 	}
@@ -405,6 +415,8 @@ int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_
 		return 0;
 	}
 	shm_pool_free(&layer->pool, buffer.handle);
+	if (result == SHM_FULL)
+		refuse(layer, &ring, outgoing);
 	return result == SHM_FULL ? FOREBAY_FULL : FOREBAY_GONE;
 }
 

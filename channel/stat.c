@@ -3,8 +3,12 @@
 #include <string.h>
 
 #include "channel/layer.h"
+#include "channel/name.h"
 #include "shm/cell.h"
+#include "shm/link.h"
 #include "shm/metric.h"
+
+#define TRIES 3 // to read a channel, because others end and make it meanwhile
 
 const char *forebay_counter_name(enum forebay_counter counter)
 {
@@ -41,6 +45,179 @@ static void copy_text(char *out, const char *text, size_t size)
 	out[i] = '\0';
 }
 
+// ---------------------------------------------------------------------------------------------
+// Channels
+// ---------------------------------------------------------------------------------------------
+
+static uint32_t count_listeners(const struct shm_channel_mem *channel)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < SHM_WAITER_WORDS; i++)
+		count += (uint32_t)__builtin_popcountll(load_relaxed(&channel->receivers[i]));
+	return count;
+}
+
+// What ended unread, by reason. Returns how many never reached a receiver.
+static uint64_t read_dropped(const struct shm_channel_mem *channel, uint32_t generation,
+        struct forebay_channel_stat *stat)
+{
+	uint64_t unread = 0;
+
+	for (int i = 0; i < FOREBAY_COUNTERS; i++) {
+		stat->dropped[i] =
+		        i == FOREBAY_COUNT_FULL
+		                ? 0
+		                : shm_tally_count(&channel->tally, generation, (enum shm_counter)i);
+		if (i != FOREBAY_COUNT_LOST)
+			unread += stat->dropped[i];
+	}
+	return unread;
+}
+
+static void read_waiting(struct forebay *layer, struct shm_ring *ring, uint64_t base,
+        struct forebay_channel_stat *stat)
+{
+	uint64_t head, tail;
+	int64_t oldest;
+
+	stat->pending = shm_ring_pending(ring, &layer->pool, &head, &tail);
+	oldest = shm_ring_oldest(ring, &layer->pool);
+	stat->sent = tail - base;
+	stat->oldest = oldest < 0 ? -1 : channel_age(oldest);
+	if (oldest >= 0 && stat->oldest < 0)
+		stat->oldest = 0; // sent a moment ago, or scribbled
+}
+
+static void read_channel(struct forebay *layer, struct shm_ring *ring, int64_t now,
+        struct forebay_channel_stat *stat)
+{
+	const struct shm_channel_mem *channel = &layer->segment.channel[ring->id];
+	uint64_t base = load_relaxed(&channel->base), unread;
+
+	stat->capacity = ring->capacity;
+	stat->listeners = count_listeners(channel);
+	stat->full = shm_tally_count(&channel->tally, ring->generation, SHM_COUNT_FULL);
+	read_waiting(layer, ring, base, stat);
+	// Afterwards: what is dropped meanwhile may be subtracted too soon, but never shows as received.
+	unread = read_dropped(channel, ring->generation, stat) + stat->pending;
+	stat->received = stat->sent > unread ? stat->sent - unread : 0;
+	stat->statistics = (struct forebay_statistics){
+	        .messages_count = stat->sent,
+	        .messages_count_per_second =
+	                shm_pace_rate(&channel->tally.sent, base + stat->sent, stat->sent, now),
+	        .messages_pending = stat->pending,
+	        .messages_max_age = stat->oldest < 0 ? 0 : (double)stat->oldest / 1000,
+	        .channel_full_count = stat->full,
+	        .channel_full_count_per_second =
+	                shm_pace_rate(&channel->tally.full, stat->full, stat->full, now),
+	};
+}
+
+// Whether the entry is of that generation, and not about to be another's.
+static bool is_whole(const struct shm_channel_mem *channel, uint32_t generation)
+{
+	// Acquire: with the link of a channel comes what was written before its birth.
+	return load_acquire(&channel->owner) != SHM_CHANNEL_FREE &&
+	       !(load_acquire(&channel->link) & LINK_MARK) &&
+	       load_acquire(&channel->ring.generation) == generation;
+}
+
+// Reads what channel INDEX is now, and its name. False if there is none: what is read of one that ends meanwhile
+// is mixed with what comes after it, and doesn't count.
+static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char name[SHM_NAME_SIZE],
+        struct forebay_channel_stat *stat)
+{
+	const struct shm_channel_mem *channel = &layer->segment.channel[index];
+	char raw[SHM_NAME_SIZE];
+	struct shm_ring ring;
+
+	if (load_relaxed(&channel->owner) == SHM_CHANNEL_FREE)
+		return false;
+	for (int tries = 0; tries < TRIES; tries++) {
+		if (!shm_table_ring(&layer->table, index, &ring) ||
+		        !is_whole(channel, ring.generation))
+			return false;
+		shm_table_name(&layer->table, index, raw);
+		copy_text(name, raw, SHM_NAME_SIZE);
+		read_channel(layer, &ring, now, stat);
+		stat->name = name;
+		if (is_whole(channel, ring.generation))
+			return true;
+	}
+	return false;
+}
+
+int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay_channel_stat *stat)
+{
+	char found[SHM_NAME_SIZE];
+	struct shm_ring ring;
+	uint64_t id;
+
+	*stat = (struct forebay_channel_stat){.oldest = -1};
+	if (layer->stale)
+		return -ESTALE;
+	if (channel_name_kind(name, &id) != CHANNEL_PLAIN &&
+	        channel_name_kind(name, &id) != CHANNEL_STREAM)
+		return FOREBAY_BAD_NAME;
+	if (shm_table_find(&layer->table, name, &ring) != SHM_OK ||
+	        !read_entry(layer, ring.id, channel_now(), found, stat) || strcmp(found, name) != 0)
+		*stat = (struct forebay_channel_stat){
+		        .oldest = -1, .capacity = channel_capacity(layer, name)};
+	stat->name = name;
+	return 0;
+}
+
+int forebay_stat_channels(struct forebay *layer,
+        int (*each)(const struct forebay_channel_stat *stat, void *context), void *context)
+{
+	int64_t now = channel_now();
+
+	if (layer->stale)
+		return -ESTALE;
+	for (uint32_t i = 0; i < layer->segment.channels; i++) {
+		struct forebay_channel_stat stat;
+		char name[SHM_NAME_SIZE];
+		int result;
+
+		if (!read_entry(layer, i, now, name, &stat))
+			continue;
+		result = each(&stat, context);
+		if (result != 0)
+			return result;
+	}
+	return 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The layer
+// ---------------------------------------------------------------------------------------------
+
+static int add_channel(const struct forebay_channel_stat *channel, void *context)
+{
+	struct forebay_layer_stat *stat = context;
+
+	stat->statistics.messages_pending += channel->pending;
+	if (channel->statistics.messages_max_age > stat->statistics.messages_max_age)
+		stat->statistics.messages_max_age = channel->statistics.messages_max_age;
+	return 0;
+}
+
+static void read_totals(const struct shm_segment *segment, struct forebay_layer_stat *stat)
+{
+	const uint64_t *counters = stat->counters;
+	struct forebay_statistics *statistics = &stat->statistics;
+	int64_t now = channel_now();
+
+	statistics->messages_count = counters[FOREBAY_COUNT_SENT];
+	statistics->messages_count_per_second = shm_pace_rate(&segment->housekeeping->sent,
+	        counters[FOREBAY_COUNT_SENT], counters[FOREBAY_COUNT_SENT], now);
+	statistics->channel_full_count = counters[FOREBAY_COUNT_FULL];
+	statistics->channel_full_count_per_second = shm_pace_rate(&segment->housekeeping->full,
+	        counters[FOREBAY_COUNT_FULL], counters[FOREBAY_COUNT_FULL], now);
+	stat->age = now > segment->made_at ? now - segment->made_at : 0;
+}
+
 int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 {
 	const struct shm_segment *segment = &layer->segment;
@@ -72,55 +249,13 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 		stat->blocks[class].total = segment->geometry.blocks[class];
 		stat->blocks[class].used = shm_pool_used(&layer->pool, class);
 	}
-	return 0;
+	read_totals(segment, stat);
+	return forebay_stat_channels(layer, add_channel, stat);
 }
 
-static uint32_t count_listeners(const struct shm_channel_mem *channel)
-{
-	uint32_t count = 0;
-
-	for (int i = 0; i < SHM_WAITER_WORDS; i++)
-		count += (uint32_t)__builtin_popcountll(load_relaxed(&channel->receivers[i]));
-	return count;
-}
-
-int forebay_stat_channels(struct forebay *layer,
-        int (*each)(const struct forebay_channel_stat *stat, void *context), void *context)
-{
-	if (layer->stale)
-		return -ESTALE;
-	for (uint32_t i = 0; i < layer->segment.channels; i++) {
-		struct shm_channel_mem *channel = &layer->segment.channel[i];
-		struct forebay_channel_stat stat;
-		uint64_t base, head, tail;
-		char raw[SHM_NAME_SIZE], name[SHM_NAME_SIZE];
-		struct shm_ring ring;
-		int64_t oldest;
-		int result;
-
-		if (load_acquire(&channel->owner) == SHM_CHANNEL_FREE ||
-		        !shm_table_ring(&layer->table, i, &ring))
-			continue;
-		shm_table_name(&layer->table, i, raw);
-		copy_text(name, raw, sizeof name);
-		base = load_relaxed(&channel->base);
-		stat.pending = shm_ring_pending(&ring, &layer->pool, &head, &tail);
-		oldest = shm_ring_oldest(&ring, &layer->pool);
-		stat.name = name;
-		stat.capacity = ring.capacity;
-		stat.sent = tail - base;
-		stat.received = stat.sent > stat.pending ? stat.sent - stat.pending : 0;
-		stat.full = load_relaxed(&channel->full);
-		stat.oldest = oldest < 0 ? -1 : channel_age(oldest);
-		if (oldest >= 0 && stat.oldest < 0)
-			stat.oldest = 0; // sent a moment ago, or scribbled
-		stat.listeners = count_listeners(channel);
-		result = each(&stat, context);
-		if (result != 0)
-			return result;
-	}
-	return 0;
-}
+// ---------------------------------------------------------------------------------------------
+// Processes
+// ---------------------------------------------------------------------------------------------
 
 int forebay_stat_processes(struct forebay *layer,
         int (*each)(const struct forebay_process_stat *stat, void *context), void *context)

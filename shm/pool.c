@@ -209,6 +209,7 @@ static bool alloc_single(struct shm_pool *pool, uint32_t length, struct shm_buff
 	if (!block)
 		return false;
 	store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
+	store_relaxed(&block->origin, SHM_ORIGIN_NONE);
 	block->length = length;
 	block->parts = 0;
 	buffer->length = length;

@@ -38,13 +38,18 @@ enum shm_own {
 #define SHM_OWN_POS(WORD)          ((WORD)&SHM_POS_MASK)
 #define SHM_OWN_PART(SERIAL, HEAD) (1ull << 62 | (uint64_t)((SERIAL)&0x3fffffff) << 32 | (HEAD))
 
+// A channel and the low bits of its generation: whose loss it is when the dead held the block.
+#define SHM_ORIGIN(RING, GENERATION) ((uint32_t)(RING) << 12 | ((GENERATION)&0xfff))
+#define SHM_ORIGIN_RING(ORIGIN)      ((ORIGIN) >> 12)
+#define SHM_ORIGIN_NONE              0xffffffffu
+
 struct shm_block_mem {
 	shm_atomic64 own;
 	shm_atomic64 sent_at; // ms, CLOCK_MONOTONIC; read by whoever looks for expired messages
 	uint32_t length;      // octets of the whole message
 	uint32_t parts;       // 0: they follow here; else they are in that many extents listed here
 	uint32_t serial;      // grows with each use as a head, so that an extent knows its use
-	uint32_t spare;
+	shm_atomic32 origin;  // the channel that it was last published in, or about to be
 	char data[];
 };
 

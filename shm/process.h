@@ -26,12 +26,17 @@ enum shm_sleep {
 	SHM_ASLEEP_ROOM = 3,  // on the word, for room to send: messages don't wake it, nudges do
 };
 
-// The counters that this layer writes itself: of messages that end unread. Each is counted before its memory is free:
+// The counters that this layer knows, of those that the layer above defines. It writes GONE, EXPIRED and LOST, of
+// messages that end unread. Each is counted before its memory is free:
 // a death in between leaves it HELD, and then it is counted once more, as lost, but never not at all.
 enum shm_counter {
+	SHM_COUNT_SENT = 0,
+	SHM_COUNT_FULL = 2,    // sends refused
 	SHM_COUNT_GONE = 3,    // dropped with the channel that its maker ended
 	SHM_COUNT_EXPIRED = 4, // unread for too long
-	SHM_COUNT_LOST = 10,   // held by a process that died, or sent to one
+	SHM_COUNT_BAD = 6,     // scribbled over
+	SHM_COUNT_FLUSHED = 9,
+	SHM_COUNT_LOST = 10, // held by a process that died, or sent to one
 };
 
 // The shared image of a slot. Written by the slot's process only, but for `sleeping` and `nudged`.

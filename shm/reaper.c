@@ -71,6 +71,7 @@ static void release_held(struct shm_table *table, uint32_t slot, struct shm_reap
 		if (SHM_OWN_STATE(own) == SHM_HELD && is_users(own & ~SHM_OWN_HELD(0), slot) &&
 		        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
 			reaped->messages++;
+			shm_tally_lost(table, handle);
 			shm_process_count(table->self, SHM_COUNT_LOST, 1);
 			shm_pool_free(pool, handle);
 		}
@@ -227,8 +228,7 @@ uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, 
 	while (expired < 1ull << ring->order &&
 	        shm_ring_pop_outside(ring, table->pool, limit, future, &handle) == SHM_OK) {
 		expired++;
-		shm_process_count(table->self, SHM_COUNT_EXPIRED, 1);
-		shm_pool_free(table->pool, handle);
+		shm_tally_drop(table, ring, SHM_COUNT_EXPIRED, handle);
 	}
 	return expired;
 }
@@ -252,8 +252,9 @@ uint64_t shm_reaper_expire(struct shm_table *table, int64_t limit)
 	return expired;
 }
 
-// Takes the next part of the channels. The cursor is a hint: two who take the same part do no harm.
-static uint64_t expire_part(struct shm_table *table, int64_t limit)
+// Takes the next part of the channels: what has expired is freed, and how far they have come is marked. The
+// cursor is a hint: two who take the same part do no harm.
+static uint64_t keep_part(struct shm_table *table, int64_t now, int64_t limit)
 {
 	shm_atomic32 *cursor = &table->segment->housekeeping->cursor;
 	uint32_t channels = table->segment->channels, index = load_relaxed(cursor) % channels;
@@ -265,6 +266,8 @@ static uint64_t expire_part(struct shm_table *table, int64_t limit)
 	store_relaxed(cursor, (index + part) % channels);
 	for (uint32_t left = part; left > 0; left--) {
 		expired += expire_channel(table, index, limit);
+		if (load_relaxed(&table->segment->channel[index].owner) != SHM_CHANNEL_FREE)
+			shm_tally_mark(table, index, now);
 		index = index + 1 == channels ? 0 : index + 1;
 	}
 	return expired;
@@ -281,7 +284,8 @@ bool shm_reaper_round(struct shm_table *table, int64_t now, int64_t period, int6
 	if ((since >= 0 && since < period) || !cas_acq_rel(begun, &before, (uint64_t)now))
 		return false;
 	shm_reaper_run(table, reaped);
-	reaped->expired += expire_part(table, limit);
+	reaped->expired += keep_part(table, now, limit);
+	shm_tally_mark_total(table, now);
 	shm_compact_sweep(table, now, table->segment->geometry.cells / SHM_SWEEPS);
 	return true;
 }

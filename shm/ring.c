@@ -113,6 +113,7 @@ enum shm_result shm_ring_push(
 			result = SHM_FULL;
 			break;
 		}
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
 		// Death after this line, before the next: a SENT block that no slot holds; the reaper of
 		// its zone frees it. Release: the message before its publication, for the claimer's acquire.
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
@@ -236,6 +237,21 @@ uint64_t shm_ring_pending(
 	}
 	*tail = pos;
 	return pending;
+}
+
+uint64_t shm_ring_tail(const struct shm_ring *ring)
+{
+	uint64_t pos = load_acquire(&ring->mem->tail);
+
+	for (uint32_t left = walk_limit(ring); left > 0; left--) {
+		uint32_t cycle = SLOT_CYCLE(load_acquire(shm_ring_slot(ring, pos)));
+		int32_t ahead = (int32_t)(cycle - cycle_of(ring, pos));
+
+		if (ahead < 0)
+			break;
+		pos = ahead > 0 ? skip_laps(ring, pos, (uint32_t)ahead) : pos + 1;
+	}
+	return pos;
 }
 
 enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool)

@@ -99,6 +99,9 @@ int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool);
 uint64_t shm_ring_pending(
         struct shm_ring *ring, struct shm_pool *pool, uint64_t *head, uint64_t *tail);
 
+// The position that the next message gets. A snapshot, healed by scanning.
+uint64_t shm_ring_tail(const struct shm_ring *ring);
+
 // Publishes the mark if nothing waits: SHM_OK, also if this generation was marked already; SHM_FULL if
 // messages wait. After SHM_OK nothing can be published in this generation any more.
 enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool);

@@ -11,15 +11,17 @@
 #include <unistd.h>
 
 #include "shm/cell.h"
+#include "shm/clock.h"
 #include "shm/complaint.h"
 #include "shm/directory.h"
 #include "shm/endpoint.h"
+#include "shm/link.h"
 #include "shm/metric.h"
 #include "shm/prefix.h"
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 5
+#define LAYOUT_VERSION 6
 #define PAGE           4096
 #define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 
@@ -30,6 +32,7 @@ struct shm_header {
 	uint32_t version;
 	uint32_t sizes; // a hash of the compiled-in sizes
 	uint64_t identity;
+	int64_t made_at;
 	uint64_t size;
 	struct shm_geometry geometry;
 	char patterns[SHM_PATTERNS_SIZE];
@@ -240,14 +243,17 @@ static void write_header(struct shm_segment *segment, const struct shm_terms *te
 	if (getrandom(&header->identity, sizeof header->identity, GRND_NONBLOCK) !=
 	        sizeof header->identity)
 		header->identity = (uint64_t)getpid() << 32 ^ size;
+	header->made_at = shm_clock_now();
 	header->size = size;
 	header->geometry = *terms->geometry;
 	snprintf(header->patterns, sizeof header->patterns, "%s", terms->patterns);
+	shm_pace_begin(&header->housekeeping.sent, 0, header->made_at);
+	shm_pace_begin(&header->housekeeping.full, 0, header->made_at);
 }
 
 // Endpoints start at a generation that differs from segment to segment, so that a reply channel's
 // name from an earlier segment of the same layer is refused as gone, not mistaken for a new one.
-static void write_endpoints(struct shm_segment *segment)
+static void write_table(struct shm_segment *segment)
 {
 	struct shm_header *header = segment->base;
 	uint64_t generation = (header->identity & 0xffffff) << 1;
@@ -255,11 +261,15 @@ static void write_endpoints(struct shm_segment *segment)
 	lay_out(segment, &header->geometry);
 	for (uint32_t i = 0; i < header->geometry.endpoints; i++)
 		store_relaxed(&segment->endpoint[i].state, generation << 24);
+	// As if it had been in a list, and taken out.
+	for (uint32_t i = 0; i < segment->entries; i++)
+		store_relaxed(&segment->channel[i].link, LINK_MARK);
 	for (uint32_t i = 0; i < segment->channels; i++) {
 		int order = i < header->geometry.wide ? SHM_WIDE_ORDER : SHM_NARROW_ORDER;
 
 		store_relaxed(&segment->channel[i].ring.head, 1ull << order);
 		store_relaxed(&segment->channel[i].ring.tail, 1ull << order);
+		store_relaxed(&segment->channel[i].base, 1ull << order);
 	}
 }
 
@@ -283,7 +293,7 @@ static int fill_file(struct shm_segment *segment, int file, const char *path,
 		        path, strerror(errno));
 	}
 	write_header(segment, terms, size);
-	write_endpoints(segment);
+	write_table(segment);
 	munmap(segment->base, size);
 	segment->base = NULL;
 	return 0;
@@ -364,6 +374,7 @@ static int check_header(struct shm_segment *segment, const struct shm_header *he
 		        ": truncated or damaged (%zu octets); stop what uses it, then `rm -r %s`",
 		        path, segment->size, path);
 	segment->identity = header->identity;
+	segment->made_at = header->made_at;
 	memcpy(segment->patterns, header->patterns, sizeof segment->patterns);
 	segment->patterns[sizeof segment->patterns - 1] = '\0';
 	return 0;

@@ -26,6 +26,11 @@
 
 #include "shm/atomic.h"
 
+// Two marks of a number; see tally.h.
+struct shm_pace_mem {
+	shm_atomic64 mark[2];
+};
+
 enum {
 	SHM_PROCESSES = 256,  // slots for attached processes
 	SHM_CLASSES = 3,      // sizes of message blocks
@@ -58,6 +63,8 @@ struct shm_housekeeping_mem {
 	shm_atomic64 begun;  // ms, CLOCK_MONOTONIC
 	shm_atomic32 cursor; // the channel that the next round begins with
 	shm_atomic32 sweep;  // and the group
+	// Marks of how much all processes have sent, and have been refused.
+	struct shm_pace_mem sent, full;
 };
 
 // How a segment came to be attached to.
@@ -85,6 +92,7 @@ struct shm_segment {
 	int file;      // descriptor of the segment, whose bytes past the end are the liveness locks
 	struct shm_geometry geometry;
 	uint64_t identity; // random, chosen when the segment was made
+	int64_t made_at;   // when that was: ms, CLOCK_MONOTONIC
 	enum shm_origin origin;
 	char patterns[SHM_PATTERNS_SIZE];
 

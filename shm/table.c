@@ -2,8 +2,8 @@
 #include "shm/table.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "shm/clock.h"
 #include "shm/link.h"
 
 // Before a group's name, in the table: no channel's name has such an octet.
@@ -262,18 +262,10 @@ static void bounds_of(
 	}
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 // How many of COUNT channels the next search may look at.
 static uint32_t take_credit(struct shm_hand *hand, uint32_t count)
 {
-	int64_t now = now_ms(), passed = now - hand->filled;
+	int64_t now = shm_clock_now(), passed = now - hand->filled;
 	uint64_t credit = hand->credit;
 
 	credit += passed > 2 * SHM_CHANNELS_MAX ? 2 * SHM_CHANNELS_MAX
@@ -344,7 +336,7 @@ static bool take_entry(struct shm_table *table, enum shm_kind kind, uint32_t *in
 }
 
 // Where a new generation of a ring begins, for its statistics.
-static void prepare_ring(struct shm_table *table, uint32_t index, uint32_t capacity)
+static void prepare_ring(struct shm_table *table, uint32_t index, uint32_t capacity, int64_t now)
 {
 	struct shm_channel_mem *channel = &table->segment->channel[index];
 	struct shm_ring ring;
@@ -354,6 +346,8 @@ static void prepare_ring(struct shm_table *table, uint32_t index, uint32_t capac
 	shm_table_ring(table, index, &ring);
 	(void)shm_ring_pending(&ring, table->pool, &head, &tail);
 	store_relaxed(&channel->base, tail);
+	shm_pace_begin(&channel->tally.sent, tail, now);
+	shm_pace_begin(&channel->tally.full, 0, now);
 }
 
 // What an entry is to become.
@@ -381,7 +375,6 @@ static bool prepare(struct shm_table *table, const struct birth *birth, uint32_t
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
 		store_release(&channel->receivers[i], 0);
 	store_relaxed(&channel->senders, 0);
-	store_relaxed(&channel->full, 0);
 	store_relaxed(&channel->maker, birth->maker);
 	store_relaxed(&channel->hash, shm_table_hash(birth->name));
 	write_name(channel, birth->name);
@@ -391,7 +384,7 @@ static bool prepare(struct shm_table *table, const struct birth *birth, uint32_t
 		        SHM_GROUP_WORD(SHM_GROUP_OPEN, SHM_ROOT_NONE,
 		                SHM_GROUP_TICKET(load_relaxed(&channel->group)) + 1));
 	else
-		prepare_ring(table, *index, birth->capacity);
+		prepare_ring(table, *index, birth->capacity, table->hand[birth->kind].filled);
 	return true;
 }
 
@@ -536,8 +529,7 @@ static void drain(
 	        left > 0 && shm_ring_pop(ring, table->pool, &handle) == SHM_OK; left--) {
 		if (dropped)
 			++*dropped;
-		shm_process_count(table->self, counter, 1);
-		shm_pool_free(table->pool, handle);
+		shm_tally_drop(table, ring, counter, handle);
 	}
 }
 

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "shm/ring.h"
+#include "shm/tally.h"
 
 #define SHM_NAME_SIZE 208 // a channel name and its NUL, rounded up
 
@@ -56,7 +57,6 @@ struct shm_channel_mem {
 	shm_atomic64 maker; // uid of the process that ends it, for streams; 0 for the rest
 	shm_atomic64 link;  // to the next channel in the bucket
 	shm_atomic64 base;  // position at which this generation began
-	shm_atomic64 full;  // sends refused in this generation
 	shm_atomic32 hash;
 	shm_atomic64 group; // of a group: phase, root of its members, ticket
 
@@ -65,6 +65,7 @@ struct shm_channel_mem {
 	shm_atomic64 senders;                             // slots modulo 64 that wait for room
 
 	_Alignas(SHM_LINE) shm_atomic64 name[SHM_NAME_SIZE / 8]; // padded with zeros
+	struct shm_tally_mem tally;
 };
 
 enum {

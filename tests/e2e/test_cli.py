@@ -152,6 +152,46 @@ def test_stat(layer):
     assert "jobs" in text and "pending" in text
 
 
+STATISTICS = {"messages_count", "messages_count_per_second", "messages_pending", "messages_max_age",
+              "channel_full_count", "channel_full_count_per_second"}
+
+
+def test_stat_has_the_statistics_of_channels(layer):
+    capacity = 0
+    while layer.send("jobs", {}, timeout=0) == 0:
+        capacity += 1
+    layer.send("more", {})
+    assert forebay(layer, "flush", "more").returncode == 0
+    stat = json.loads(forebay(layer, "stat", "--json").stdout)
+    channels = {channel["name"]: channel for channel in stat["channels"]}
+    for found in (stat, *channels.values()):
+        assert STATISTICS <= set(found)
+        assert all(found[key] >= 0 for key in STATISTICS)
+    assert (stat["messages_count"], stat["messages_pending"], stat["channel_full_count"]) == (
+        capacity + 1, capacity, 1)
+    jobs = channels["jobs"]
+    assert (jobs["messages_count"], jobs["messages_pending"], jobs["channel_full_count"]) == (
+        capacity, capacity, 1)
+    assert jobs["messages_max_age"] >= 0
+    assert channels["more"]["messages_max_age"] == 0
+    assert channels["more"]["dropped"] == {
+        "expired": 0, "flushed": 1, "gone": 0, "bad": 0, "lost": 0}
+    assert channels["more"]["received"] == 0
+
+
+@pytest.mark.parametrize("patterns, names", [
+    (["jobs"], {"jobs"}), (["j*"], {"jobs", "jokes"}), (["[a-k]o*", "x.y"], {"jobs", "jokes", "x.y"}),
+    (["nothing"], set()), (["a[b"], {"a[b"}), (["*"], {"jobs", "jokes", "x.y", "a[b"})])
+def test_stat_of_some_channels(layer, patterns, names):
+    for name in ("jobs", "jokes", "x.y", "a[b"):
+        layer.send(name, {})
+    stat = json.loads(forebay(layer, "stat", "--json", *patterns).stdout)
+    assert {channel["name"] for channel in stat["channels"]} == names
+    assert stat["messages_count"] == 4
+    head, *lines = forebay(layer, "stat", *patterns).stdout.decode().splitlines()
+    assert "pending" in head and {line.split()[-1] for line in lines} == names
+
+
 def test_stat_shows_metrics(layer):
     with Layer(layer.directory, name="default") as consumer:
         consumer.metric('jobs_total{queue="ä \\\\ <b>"}', text="Jobs done").add(2.5)

@@ -410,9 +410,11 @@ static void count_metric(struct user *user, uint64_t choice)
 
 static void look_around(struct user *user)
 {
+	struct forebay_channel_stat channel;
 	struct forebay_layer_stat stat;
 
 	(void)forebay_stat(user->layer, &stat);
+	(void)forebay_stat_channel(user->layer, "a", &channel);
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
 	(void)forebay_stat_processes(user->layer, ignore_process_stat, NULL);
 	(void)forebay_stat_groups(user->layer, ignore_group_stat, NULL);
