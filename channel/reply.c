@@ -436,6 +436,8 @@ static int end_stream(struct forebay *layer, const char *name, bool unread_too)
 	for (int i = 0; i < SHM_WAITER_WORDS; i++)
 		waiting |= load_seq_cst(&channel->receivers[i]);
 	(void)shm_table_end(&layer->table, &ring, true, NULL);
+	// And who has begun to wait meanwhile. Whoever begins from now on finds it sealed.
+	waiting |= load_seq_cst(&channel->senders);
 	channel_nudge_slots(layer, waiting);
 	return 0;
 }

@@ -275,6 +275,42 @@ static int set_up(SSL_CTX *context, const struct options *options, char *error)
 	return 0;
 }
 
+// Whether two certificates are for the same names, but have keys of different kinds (RSA, ECDSA).
+static bool are_twins(X509 *one, X509 *other)
+{
+	ASN1_OCTET_STRING *names[2];
+	X509 *both[2] = {one, other};
+
+	for (int i = 0; i < 2; i++) {
+		int place = X509_get_ext_by_NID(both[i], NID_subject_alt_name, -1);
+
+		if (place < 0)
+			return false;
+		names[i] = X509_EXTENSION_get_data(X509_get_ext(both[i], place));
+	}
+	return ASN1_OCTET_STRING_cmp(names[0], names[1]) == 0 &&
+	       EVP_PKEY_get_base_id(X509_get0_pubkey(one)) !=
+	               EVP_PKEY_get_base_id(X509_get0_pubkey(other));
+}
+
+// A context has one certificate for each kind of key, and OpenSSL takes the one that the client can check. So one
+// whose names are those of an earlier one, with another kind of key, goes into that one's context too.
+static int join_twin(struct tls *tls, size_t index, const char *path, const char *key, char *error)
+{
+	X509 *certificate = SSL_CTX_get0_certificate(tls->contexts[index]);
+
+	for (size_t i = 0; i < index; i++) {
+		SSL_CTX *context = tls->contexts[i];
+		int result;
+
+		if (!are_twins(SSL_CTX_get0_certificate(context), certificate))
+			continue;
+		result = read_certificate(context, path, error);
+		return result == 0 ? read_key(context, key, path, error) : result;
+	}
+	return 0;
+}
+
 static int add_certificate(
         struct tls *tls, const struct options *options, size_t index, char *error)
 {
@@ -294,7 +330,7 @@ static int add_certificate(
 		result = read_key(context, key, path, error);
 	if (result == 0)
 		warn_of_dates(context, path);
-	return result;
+	return result == 0 ? join_twin(tls, index, path, key, error) : result;
 }
 
 static int make_ticket_keys(struct tls *tls, const struct tls *former, char *error)

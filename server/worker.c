@@ -31,6 +31,8 @@
 #define RECEIVE_BUDGET 64 // messages in one turn, so that sockets get theirs
 #define ACCEPT_BUDGET  8  // connections in one turn, so that other workers get theirs
 #define SECOND         (1000 / TIMER_TICK)
+#define FILES_SPARE    1024 // descriptors for all but connections, if they can be had
+#define FILES_OTHER    64   // and at least
 
 // What the master tells us with; see worker.h.
 static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -57,6 +59,7 @@ struct worker {
 	struct websocket_server websocket;
 	struct acceptor *acceptors;
 	size_t acceptor_count;
+	unsigned connections_max;
 	unsigned ticks;
 	int spare_fd;   // closed for a moment when there are no others left
 	bool accepting; // the listening sockets are in the loop
@@ -88,7 +91,7 @@ static void set_accepting(struct worker *worker, bool accepting)
 
 static bool has_room(const struct worker *worker)
 {
-	return worker->pool.live < (unsigned)worker->setup->options->max_connections;
+	return worker->pool.live < worker->connections_max;
 }
 
 // Out of file descriptors: lets the next client go with a close that it sees at once, instead of
@@ -335,17 +338,27 @@ static int open_layer(struct worker *worker)
 }
 
 // A connection needs a descriptor, and if it is a WebSocket two; the rest is for all else. The limit isn't
-// left higher than that, since libwebsockets takes memory for each descriptor that there could be.
-static void limit_files(int max_connections)
+// left higher than that, since libwebsockets takes memory for each descriptor that there could be. If it is
+// lower, connections that it isn't certain to suffice for are left in the backlog, rather than be
+// accepted and then cut.
+static void limit_files(struct worker *worker)
 {
-	rlim_t needed = 2 * (rlim_t)max_connections + 1024;
+	const int wanted = worker->setup->options->max_connections;
+	rlim_t needed = 2 * (rlim_t)wanted + FILES_SPARE;
 	struct rlimit files;
 
+	worker->connections_max = (unsigned)wanted;
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return;
 	files.rlim_cur = needed < files.rlim_max ? needed : files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		log_warning("cannot set the limit of open files: %s", strerror(errno));
+	if (files.rlim_cur >= (rlim_t)wanted * 2 + FILES_OTHER)
+		return;
+	worker->connections_max =
+	        files.rlim_cur > FILES_OTHER + 2 ? (files.rlim_cur - FILES_OTHER) / 2 : 1;
+	log_warning("the limit of %llu open files is enough for %u connections per worker, not %d",
+	        (unsigned long long)files.rlim_cur, worker->connections_max, wanted);
 }
 
 static int add_event(struct event *event, const struct timeval *period)
@@ -380,7 +393,7 @@ static int start(struct worker *worker)
 
 	if (result)
 		return result;
-	limit_files(options->max_connections);
+	limit_files(worker);
 	worker->base = event_base_new();
 	if (!worker->base)
 		return -ENOMEM;

@@ -13,10 +13,10 @@ def openssl(*arguments, **options):
 class Certificate:
     """A certificate for NAMES with a key of its own, in DIRECTORY/NAME.crt and .key."""
 
-    def __init__(self, directory, name, *names):
+    def __init__(self, directory, name, *names, rsa=False):
         self.path, self.key = directory / f"{name}.crt", directory / f"{name}.key"
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                "-nodes", "-keyout", self.key, "-out", self.path, "-days", 2,
+        kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        openssl("req", "-x509", "-newkey", *kind, "-nodes", "-keyout", self.key, "-out", self.path, "-days", 2,
                 "-subj", f"/CN={names[0]}", "-addext",
                 "subjectAltName=" + ",".join(f"DNS:{each}" for each in names))
 

@@ -69,7 +69,7 @@ class Server:
     """A `forebay serve` with a layer directory, a log and addresses of its own."""
 
     def __init__(self, *options, workers=1, app=None, app_processes=1, bind=("127.0.0.1:0",),
-                 environment=None):
+                 environment=None, wrapper=()):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="forebay-test-"))
         self.log_path = self.directory / "log"
         self.socket_path = self.directory / "socket"
@@ -81,6 +81,7 @@ class Server:
         self.options += [str(option) for option in options]
         self.environment = {**os.environ, "FOREBAY_DIR": str(self.directory),
                             **(environment or {})}
+        self.wrapper = wrapper  # a command that runs the one behind it in its own process
         self.workers_wanted = workers
         self.apps_wanted = app_processes if app else 0
         self.layers = []
@@ -89,7 +90,7 @@ class Server:
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [FOREBAY, "serve", *self.options], stdin=subprocess.DEVNULL, stdout=log,
+                [*self.wrapper, FOREBAY, "serve", *self.options], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, env=self.environment, cwd=self.directory)
         self.wait_for(lambda: "listening on unix:" in self.log, "listening")
         self.wait_for(lambda: len(self.workers) == self.workers_wanted, "the workers")

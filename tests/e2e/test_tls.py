@@ -676,6 +676,20 @@ def test_certificate_and_key_in_one_file(serve, localhost, context, tmp_path):
         assert client.der == localhost.der
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["rsa first", "ecdsa first"])
+def test_two_certificates_for_the_same_names(serve, tmp_path, order):
+    """Which one a client gets depends on what it can check."""
+    both = [Certificate(tmp_path, "rsa", "twin.test", rsa=True),
+            Certificate(tmp_path, "ecdsa", "twin.test")]
+    options = [option for place in order for option in both[place].options]
+    server = serve(*options, bind=SECURE)
+    for certificate, kind in zip(both, ("RSA", "ECDSA")):
+        context = client_context(*both, version="TLSv1_2")
+        context.set_ciphers(f"ECDHE-{kind}-AES128-GCM-SHA256")
+        with TlsClient(server.address, context, name="twin.test") as client:
+            assert client.der == certificate.der
+
+
 def test_expired_certificate_is_served_with_a_warning(serve, tmp_path):
     certificate = Certificate(tmp_path, "old", "localhost")
     certificate.expire()

@@ -3,13 +3,15 @@
 
 import asyncio
 import os
+import re
+import resource
 import signal
 import zlib
 
 import pytest
 
 from certificates import Certificate
-from conftest import DEMO, TIMEOUT, Server
+from conftest import DEMO, SANITIZED, TIMEOUT, Server
 from forebay_client import Outcome
 from tls_client import TlsClient, client_context
 from websocket_raw import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket, close_frame,
@@ -746,7 +748,10 @@ def test_a_worker_that_is_killed_leaves_one_disconnect_for_each(make_site):
 
 
 def test_sockets_outlive_the_application(make_site):
-    count = 200
+    count = 200 if SANITIZED else 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 200 if hard == resource.RLIM_INFINITY else min(count + 200, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     site = make_site(app=DEMO, app_processes=2)
     for channel in CHANNELS:
         site.layer.ignore(channel)
@@ -772,6 +777,31 @@ def test_sockets_outlive_the_application(make_site):
         assert got == f"after {i}"
         client.close()
     assert answered >= count - 2 * 1
+
+
+def test_what_descriptors_do_not_suffice_for_waits_in_the_backlog(make_site):
+    # Root may raise its own limit, so that is taken from it.
+    wrapper = ["prlimit", "--nofile=200:200"]
+    if os.geteuid() == 0:
+        wrapper = ["setpriv", "--bounding-set", "-sys_resource"] + wrapper
+    site = make_site(wrapper=wrapper)
+    log = site.server.log
+    enough = int(re.search(r"limit of 200 open files is enough for (\d+) connections", log).group(1))
+    clients = [site.client() for _ in range(enough + 5)]
+    for client in clients[:enough]:
+        site.open(client)
+    for client in clients[enough:]:
+        client.send(request())
+    assert not site.layer.receive(0.2)
+    for client in clients[:5]:
+        client.close()
+        site.event("disconnect")
+    for client in clients[enough:]:
+        client.finish_open()
+        site.event("connect")
+    for client in clients[5:]:
+        client.close()
+    site.settle()
 
 
 # --- Compression ---------------------------------------------------------------------------------
