@@ -21,6 +21,7 @@ struct command {
 	int names_min, names_max;
 	struct channel_cli_arguments defaults;
 	bool must_exist; // the layer: don't create it
+	bool observes;   // it, without attaching
 	int (*run)(struct forebay *layer, const struct channel_cli_arguments *arguments);
 	int (*run_unattached)(const struct channel_cli_arguments *arguments); // instead of run
 	const char *help;
@@ -145,7 +146,7 @@ static const struct command commands[] = {
                 .name = "stat",
                 .letters = "j",
                 .names_max = INT32_MAX,
-                .must_exist = true,
+                .observes = true,
                 .run = channel_cli_stat,
                 .help = channel_cli_stat_help,
         },
@@ -311,6 +312,7 @@ int channel_cli_main(int argc, char **argv)
 		return channel_cli_flush() == EXIT_DONE ? status : EXIT_FAILED;
 	}
 	layer_options.must_exist = command->must_exist;
+	layer_options.observe = command->observes;
 	if (forebay_open(arguments.layer, &layer_options, &layer) != 0) {
 		channel_cli_complain("%s", forebay_error());
 		return EXIT_FAILED;

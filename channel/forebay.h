@@ -76,6 +76,8 @@ struct forebay_options {
 	bool must_exist;    // don't create the layer: -ENOENT if there is none
 	bool replace;       // a layer that was made with other options, and that nobody alive is
 	                    // attached to, is made anew; what waits in it is dropped
+	bool observe; // only look: takes no process slot and changes nothing, so nobody notices. forebay_stat...()
+	        // work, and what is about the attachment; all else answers -ESTALE. -ENOENT if there is none
 	const char *user; // refuse a layer that isn't this user's ("": this process's own), whoever
 	                  // else is trusted; only root can make one for another user
 };
@@ -112,6 +114,9 @@ enum forebay_origin {
 	FOREBAY_REPLACED = 2,
 };
 FOREBAY_API enum forebay_origin forebay_layer_origin(const struct forebay *layer);
+
+// Whether the layer's files have been removed, or replaced by another layer's: who attaches anew gets that one, or none.
+FOREBAY_API bool forebay_layer_gone(const struct forebay *layer);
 
 // In what a layer that was there isn't as forebay_open()'s options wanted it, such as "size 16.0 MiB, not
 // 48.0, expiry 60 s, not 30": it stays as it was made. "" if in nothing, or with `must_exist`. Owned by LAYER.

@@ -219,7 +219,9 @@ bool channel_group_name(
 int forebay_stat_groups(struct forebay *layer,
         int (*each)(const struct forebay_group_stat *stat, void *context), void *context)
 {
-	if (layer->stale)
+	int64_t now = channel_now();
+
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	for (uint32_t i = layer->segment.channels; i < layer->segment.entries; i++) {
 		struct shm_channel_mem *channel = &layer->segment.channel[i];
@@ -231,7 +233,7 @@ int forebay_stat_groups(struct forebay *layer,
 		if (load_acquire(&channel->owner) == SHM_CHANNEL_FREE ||
 		        !channel_group_name(layer, &group, name))
 			continue;
-		stat.size = size_of(layer, &group);
+		stat.size = shm_group_count(&layer->segment, &group, now);
 		result = stat.size > 0 ? each(&stat, context) : 0;
 		if (result != 0)
 			return result;

@@ -85,6 +85,7 @@ static void after_fork_in_child(void)
 {
 	for (struct forebay *layer = list; layer; layer = layer->next) {
 		layer->stale = true;
+		layer->observes = false;
 		close(layer->self.lock);
 		layer->self.lock = -1;
 	}
@@ -347,6 +348,38 @@ static int attach(struct forebay *layer, const char *name, const struct forebay_
 	return fail(-EAGAIN, "layer \"%s\" is removed again and again; try later", layer->name);
 }
 
+// Without a slot, on a mapping that can't be written. Everything but looking takes the attachment for stale.
+static int observe(struct forebay *layer, const char *name)
+{
+	char path[CHANNEL_PATH_SIZE];
+	int result = channel_layer_path(&name, path);
+
+	if (result < 0)
+		return result;
+	snprintf(layer->name, sizeof layer->name, "%s", name);
+	result = shm_segment_inspect(&layer->segment, path, error_text, sizeof error_text);
+	if (result == -ENOENT)
+		return fail(result,
+		        "%s: no such layer; start `forebay serve`, or check the name and "
+		        "FOREBAY_DIR",
+		        path);
+	if (result < 0)
+		return result;
+	if (error_text[0]) // what keeps a process from attaching
+		return -EACCES;
+	pthread_mutex_lock(&list_lock);
+	result = shm_process_observe(&layer->self, &layer->segment);
+	layer->observes = result == 0;
+	pthread_mutex_unlock(&list_lock);
+	if (result == 0)
+		result = shm_pool_init(&layer->pool, &layer->segment, 0);
+	if (result < 0)
+		return fail(
+		        result, "cannot look at layer \"%s\": %s", layer->name, strerror(-result));
+	shm_table_init(&layer->table, &layer->segment, &layer->self, &layer->pool);
+	return 0;
+}
+
 int forebay_open(const char *name, const struct forebay_options *options, struct forebay **out)
 {
 	static const struct forebay_options defaults;
@@ -360,9 +393,10 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		return fail(-ENOMEM, "out of memory");
 	layer->self.lock = -1;
 	layer->looks = CHANNEL_LOOKS_MAX;
+	layer->stale = options->observe;
 	list_add(layer);
-	result = attach(layer, name, options);
-	if (result == 0) {
+	result = options->observe ? observe(layer, name) : attach(layer, name, options);
+	if (result == 0 && !options->observe) {
 		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
 		        sizeof(struct channel_reply *));
@@ -403,6 +437,8 @@ void forebay_close(struct forebay *layer)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
 	if (!layer->stale && layer->self.mem)
 		shm_process_leave(&layer->self);
+	if (layer->observes)
+		shm_process_look_away(&layer->self);
 	close_private(layer);
 	shm_segment_fini(&layer->segment);
 	free(layer);
@@ -429,6 +465,11 @@ const char *forebay_layer_name(const struct forebay *layer)
 enum forebay_origin forebay_layer_origin(const struct forebay *layer)
 {
 	return (enum forebay_origin)layer->segment.origin;
+}
+
+bool forebay_layer_gone(const struct forebay *layer)
+{
+	return shm_segment_is_gone(&layer->segment);
 }
 
 const char *forebay_layer_differences(const struct forebay *layer)

@@ -119,9 +119,10 @@ struct forebay {
 	struct shm_pool pool;
 	struct shm_table table;
 	struct shm_doorbell bell;
-	char *differences;    // in what the layer isn't as the options wanted it; or NULL
-	bool stale;           // a child of fork() sees its parent's attachment
-	bool executing;       // wills: what is sent for them may lead back there
+	char *differences; // in what the layer isn't as the options wanted it; or NULL
+	bool stale;     // a child of fork() sees its parent's attachment; or who observes its own
+	bool observes;  // it can look all the same
+	bool executing; // wills: what is sent for them may lead back there
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
@@ -200,6 +201,12 @@ static inline int64_t channel_age(int64_t sent_at)
 // Resolves *NAME (NULL: from the environment) and writes the path of the layer's directory. 0, or a negative
 // errno and forebay_error().
 int channel_layer_path(const char **name, char path[CHANNEL_PATH_SIZE]);
+
+// Whether the layer can't even be looked at.
+static inline bool channel_is_blind(const struct forebay *layer)
+{
+	return layer->stale && !layer->observes;
+}
 
 // The capacity of channel NAME in this layer.
 uint32_t channel_capacity(const struct forebay *layer, const char *name);

@@ -151,7 +151,7 @@ int forebay_stat_metrics(struct forebay *layer,
 {
 	struct census census = {0};
 
-	if (layer->stale)
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
 		if (load_relaxed(&layer->segment.processes[slot].incarnation) != 0) // ever used
@@ -164,7 +164,7 @@ int forebay_stat_process_metrics(struct forebay *layer, uint32_t slot,
 {
 	struct census census = {0};
 
-	if (layer->stale)
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	if (slot >= SHM_PROCESSES)
 		return -EINVAL;

@@ -148,20 +148,46 @@ static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char 
 	return false;
 }
 
+// By the table's lists, which are tidied up on the way; who may not write looks at every channel.
+static bool find_channel(struct forebay *layer, const char *name, uint32_t *index)
+{
+	uint32_t hash = shm_table_hash(name);
+	char found[SHM_NAME_SIZE];
+	struct shm_ring ring;
+
+	if (!layer->observes) {
+		*index = layer->segment.channels;
+		if (shm_table_find(&layer->table, name, &ring) == SHM_OK)
+			*index = ring.id;
+		return *index < layer->segment.channels;
+	}
+	for (*index = 0; *index < layer->segment.channels; ++*index) {
+		const struct shm_channel_mem *channel = &layer->segment.channel[*index];
+
+		if (load_relaxed(&channel->hash) != hash)
+			continue;
+		shm_table_name(&layer->table, *index, found);
+		if (strcmp(found, name) == 0 &&
+		        is_whole(channel, load_acquire(&channel->ring.generation)))
+			return true;
+	}
+	return false;
+}
+
 int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay_channel_stat *stat)
 {
 	char found[SHM_NAME_SIZE];
-	struct shm_ring ring;
+	uint32_t index;
 	uint64_t id;
 
 	*stat = (struct forebay_channel_stat){.oldest = -1};
-	if (layer->stale)
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	if (channel_name_kind(name, &id) != CHANNEL_PLAIN &&
 	        channel_name_kind(name, &id) != CHANNEL_STREAM)
 		return FOREBAY_BAD_NAME;
-	if (shm_table_find(&layer->table, name, &ring) != SHM_OK ||
-	        !read_entry(layer, ring.id, channel_now(), found, stat) || strcmp(found, name) != 0)
+	if (!find_channel(layer, name, &index) ||
+	        !read_entry(layer, index, channel_now(), found, stat) || strcmp(found, name) != 0)
 		*stat = (struct forebay_channel_stat){
 		        .oldest = -1, .capacity = channel_capacity(layer, name)};
 	stat->name = name;
@@ -173,7 +199,7 @@ int forebay_stat_channels(struct forebay *layer,
 {
 	int64_t now = channel_now();
 
-	if (layer->stale)
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	for (uint32_t i = 0; i < layer->segment.channels; i++) {
 		struct forebay_channel_stat stat;
@@ -193,14 +219,24 @@ int forebay_stat_channels(struct forebay *layer,
 // The layer
 // ---------------------------------------------------------------------------------------------
 
-static int add_channel(const struct forebay_channel_stat *channel, void *context)
+// What waits in all channels, and how many there are.
+static void add_channels(struct forebay *layer, struct forebay_layer_stat *stat)
 {
-	struct forebay_layer_stat *stat = context;
+	struct forebay_statistics *statistics = &stat->statistics;
 
-	stat->statistics.messages_pending += channel->pending;
-	if (channel->statistics.messages_max_age > stat->statistics.messages_max_age)
-		stat->statistics.messages_max_age = channel->statistics.messages_max_age;
-	return 0;
+	for (uint32_t i = 0; i < layer->segment.channels; i++) {
+		struct forebay_channel_stat channel;
+		struct shm_ring ring;
+
+		if (load_relaxed(&layer->segment.channel[i].owner) == SHM_CHANNEL_FREE ||
+		        !shm_table_ring(&layer->table, i, &ring))
+			continue;
+		stat->channels++;
+		read_waiting(layer, &ring, 0, &channel);
+		statistics->messages_pending += channel.pending;
+		if ((double)channel.oldest / 1000 > statistics->messages_max_age)
+			statistics->messages_max_age = (double)channel.oldest / 1000;
+	}
 }
 
 static void read_totals(const struct shm_segment *segment, struct forebay_layer_stat *stat)
@@ -222,7 +258,7 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 {
 	const struct shm_segment *segment = &layer->segment;
 
-	if (layer->stale)
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	*stat = (struct forebay_layer_stat){
 	        .size = segment->size,
@@ -242,15 +278,14 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 	}
 	for (uint32_t i = segment->channels; i < segment->entries; i++)
 		stat->groups += load_relaxed(&segment->channel[i].owner) != SHM_CHANNEL_FREE;
-	for (uint32_t i = 0; i < segment->channels; i++)
-		stat->channels += load_relaxed(&segment->channel[i].owner) != SHM_CHANNEL_FREE;
 	for (int class = 0; class < SHM_CLASSES; class ++) {
 		stat->blocks[class].size = shm_class_size(class);
 		stat->blocks[class].total = segment->geometry.blocks[class];
 		stat->blocks[class].used = shm_pool_used(&layer->pool, class);
 	}
 	read_totals(segment, stat);
-	return forebay_stat_channels(layer, add_channel, stat);
+	add_channels(layer, stat);
+	return 0;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -260,7 +295,7 @@ int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
 int forebay_stat_processes(struct forebay *layer,
         int (*each)(const struct forebay_process_stat *stat, void *context), void *context)
 {
-	if (layer->stale)
+	if (channel_is_blind(layer))
 		return -ESTALE;
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
 		struct shm_process_mem *process = &layer->segment.processes[slot];

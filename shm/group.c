@@ -5,6 +5,7 @@
 
 #define RESTARTS 1000 // of one operation, because others changed the same slot
 #define CELLS    20   // at most, for one new member: a branch of 16, a name of 2
+#define COUNTS   3    // of one group, because it was compacted meanwhile
 
 // The number of the slot where KEY belongs, in a cell at SHIFT.
 static unsigned part_of(uint64_t key, unsigned shift)
@@ -346,4 +347,54 @@ uint32_t shm_group_list(struct shm_table *table, const struct shm_entry *group, 
 	place->done = list_cell(&listing, SHM_GROUP_ROOT(word), 0, 0);
 	shm_group_leave(table);
 	return listing.count;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Counting
+// ---------------------------------------------------------------------------------------------
+
+// LEFT: cells that may still be looked at. What is in a cell that is another's by now makes the count wrong, not the
+// walk endless.
+static uint64_t count_cell(const struct shm_segment *segment, uint32_t cell, unsigned shift,
+        int64_t now, uint32_t *left)
+{
+	uint64_t count = 0;
+
+	if (shift >= 64 || *left == 0 || !shm_cell_exists(segment, cell))
+		return 0;
+	--*left;
+	for (int i = 0; i < SHM_CELL_WORDS; i++) {
+		uint64_t word = load_acquire(&segment->cells[cell].word[i]);
+
+		if (SHM_WORD_TAG(word) == SHM_TAG_NODE)
+			count += count_cell(
+			        segment, SHM_WORD_CELL(word), shift + SHM_CELL_BITS, now, left);
+		else
+			count += word != 0 && shm_member_valid(segment, word, now);
+	}
+	return count;
+}
+
+uint64_t shm_group_count(
+        const struct shm_segment *segment, const struct shm_entry *group, int64_t now)
+{
+	shm_atomic64 *truth = shm_group_word(segment, group);
+	const struct shm_channel_mem *entry = &segment->channel[group->index];
+	uint64_t count = 0;
+
+	for (int tries = 0; tries < COUNTS; tries++) {
+		uint32_t left = segment->geometry.cells;
+		uint64_t word = load_acquire(truth), after;
+
+		if (load_acquire(&entry->ring.generation) != group->generation ||
+		        SHM_GROUP_PHASE(word) == SHM_GROUP_CLOSED)
+			return 0;
+		count = count_cell(segment, SHM_GROUP_ROOT(word), 0, now, &left);
+		// The same ticket and root: no cell of the tree has been freed.
+		after = load_acquire(truth);
+		if (SHM_GROUP_ROOT(after) == SHM_GROUP_ROOT(word) &&
+		        SHM_GROUP_TICKET(after) == SHM_GROUP_TICKET(word))
+			break;
+	}
+	return count;
 }

@@ -75,6 +75,11 @@ struct shm_place {
 uint32_t shm_group_list(struct shm_table *table, const struct shm_entry *group, int64_t now,
         struct shm_place *place, struct shm_member *members, uint32_t room);
 
+// How many valid members there are. Without entering: who compacts the group meanwhile isn't held up, and then the
+// count is begun anew, a few times. Writes nothing.
+uint64_t shm_group_count(
+        const struct shm_segment *segment, const struct shm_entry *group, int64_t now);
+
 // For compact.h. Enters the group, cancelling any change of it: *WORD is its word, OPEN. False if it has ended.
 bool shm_group_enter(struct shm_table *table, const struct shm_entry *group, uint64_t *word);
 void shm_group_leave(struct shm_table *table);

@@ -23,12 +23,12 @@ static struct flock lock_of(uint32_t slot, short type)
 }
 
 // A file description of its own: locks belong to it, and end with its last descriptor.
-static int open_again(const struct shm_segment *segment)
+static int open_again(const struct shm_segment *segment, int mode)
 {
 	char path[64];
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", segment->file);
-	return open(path, O_RDWR | O_CLOEXEC);
+	return open(path, mode | O_CLOEXEC);
 }
 
 bool shm_process_lock(const struct shm_process *self, uint32_t slot)
@@ -55,7 +55,7 @@ bool shm_process_is_locked(const struct shm_segment *segment, uint32_t slot)
 int shm_process_lock_all(const struct shm_segment *segment)
 {
 	struct flock lock = lock_of(0, F_WRLCK);
-	int file = open_again(segment);
+	int file = open_again(segment, O_RDWR);
 
 	lock.l_len = SHM_PROCESSES;
 	if (file >= 0 && fcntl(file, F_OFD_SETLK, &lock) < 0) {
@@ -79,7 +79,7 @@ int shm_process_join(struct shm_process *self, struct shm_segment *segment, cons
 	uint64_t incarnation;
 
 	*self = (struct shm_process){.lock = -1};
-	self->lock = open_again(segment);
+	self->lock = open_again(segment, O_RDWR);
 	if (self->lock < 0)
 		return -errno;
 	self->slot = SHM_PROCESSES; // none yet
@@ -106,6 +106,19 @@ int shm_process_join(struct shm_process *self, struct shm_segment *segment, cons
 	store_relaxed(&self->mem->sleeping, SHM_AWAKE);
 	store_release(&self->mem->uid, self->uid);
 	return 0;
+}
+
+int shm_process_observe(struct shm_process *self, const struct shm_segment *segment)
+{
+	*self = (struct shm_process){.slot = SHM_PROCESSES, .lock = open_again(segment, O_RDONLY)};
+	return self->lock < 0 ? -errno : 0;
+}
+
+void shm_process_look_away(struct shm_process *self)
+{
+	if (self->lock >= 0)
+		close(self->lock);
+	*self = (struct shm_process){.lock = -1};
 }
 
 void shm_process_leave(struct shm_process *self)

@@ -79,6 +79,10 @@ struct shm_process {
 // name since it was opened (open it again), or a negative errno.
 int shm_process_join(struct shm_process *self, struct shm_segment *segment, const char *role);
 
+// For who only looks at the SEGMENT: no slot, no uid, nothing to leave but the descriptor. Returns 0 or a negative errno.
+int shm_process_observe(struct shm_process *self, const struct shm_segment *segment);
+void shm_process_look_away(struct shm_process *self);
+
 // Gives the slot back; the caller has released everything else (see shm_reaper_release()).
 void shm_process_leave(struct shm_process *self);
 

@@ -465,6 +465,141 @@ TEST(who_reads_while_channels_come_and_go_never_sees_nonsense)
 	discard(layer);
 }
 
+static int count_processes(const struct forebay_process_stat *stat, void *context)
+{
+	*(int *)context += stat->alive;
+	return 0;
+}
+
+static int find_group(const struct forebay_group_stat *stat, void *context)
+{
+	if (strcmp(stat->name, "g") == 0)
+		*(uint64_t *)context = stat->size;
+	return 0;
+}
+
+static int find_metric(const struct forebay_metric_stat *stat, void *context)
+{
+	*(double *)context += stat->value;
+	return 0;
+}
+
+TEST(who_only_looks_sees_all_and_is_not_seen)
+{
+	struct forebay *layer = start(NULL), *other = attach(NULL), *observer;
+	struct forebay_metric metric;
+	struct forebay_layer_stat stat;
+	uint64_t size = 0;
+	double value = 0;
+	int processes = 0;
+
+	send_many(layer, "x", 3);
+	EXPECT_INT(forebay_group_add(layer, "g", "x"), 0);
+	EXPECT_INT(forebay_group_add(layer, "g", "y"), 0);
+	EXPECT_INT(forebay_metric_open(other, "n", FOREBAY_METRIC_GAUGE, NULL, &metric), 0);
+	forebay_metric_add(&metric, 7);
+	observer = attach(&(struct forebay_options){.observe = true});
+	EXPECT_INT(forebay_stat(observer, &stat), 0);
+	EXPECT_INT(stat.processes, 2);
+	EXPECT_INT(stat.statistics.messages_pending, 3);
+	EXPECT_INT(channel(observer, "x").sent, 3);
+	EXPECT_INT(channel(observer, "none").sent, 0);
+	EXPECT_INT(forebay_stat_processes(observer, count_processes, &processes), 0);
+	EXPECT_INT(processes, 2);
+	EXPECT_INT(forebay_stat_groups(observer, find_group, &size), 0);
+	EXPECT_INT(size, 2);
+	EXPECT_INT(forebay_stat_metrics(observer, find_metric, &value), 0);
+	EXPECT_INT(value, 7);
+	EXPECT(!forebay_layer_gone(observer));
+	// It doesn't keep anybody from replacing the layer.
+	forebay_close(layer);
+	forebay_close(other);
+	layer = attach(&(struct forebay_options){.channels = 500, .replace = true});
+	EXPECT_INT(forebay_layer_origin(layer), FOREBAY_REPLACED);
+	EXPECT(forebay_layer_gone(observer));
+	EXPECT_INT(forebay_stat(observer, &stat), 0);
+	EXPECT_INT(stat.processes, 0);
+	forebay_close(observer);
+	discard(layer);
+}
+
+static int ignore_member(const char *name, void *context)
+{
+	(void)name;
+	(void)context;
+	return 0;
+}
+
+TEST(who_only_looks_can_do_nothing_else)
+{
+	struct forebay *layer = start(NULL), *observer;
+	struct forebay_message *message, *received;
+	struct forebay_metric metric;
+	char name[FOREBAY_NAME_SIZE], own[FOREBAY_NAME_SIZE];
+	uint64_t size;
+
+	EXPECT_INT(forebay_reply_open(layer, "r", 0, NULL, own), 0);
+	observer = attach(&(struct forebay_options){.observe = true});
+	EXPECT_INT(send_number(observer, "x", 1), -ESTALE);
+	EXPECT_INT(forebay_listen(observer, "x"), -ESTALE);
+	EXPECT_INT(forebay_ignore(observer, "x"), -ESTALE);
+	EXPECT_INT(forebay_receive(observer, 0, &received), -ESTALE);
+	EXPECT_INT(forebay_fd(observer), -ESTALE);
+	EXPECT_INT(forebay_flush(observer, NULL, NULL), -ESTALE);
+	EXPECT_INT(forebay_reap(observer), -ESTALE);
+	EXPECT_INT(forebay_housekeep(observer), -ESTALE);
+	EXPECT_INT(forebay_reply_open(observer, "r", 0, NULL, name), -ESTALE);
+	EXPECT_INT(forebay_reply_close(observer, own), -ESTALE);
+	EXPECT_INT(forebay_stream_open(observer, "s", name), -ESTALE);
+	EXPECT_INT(forebay_group_add(observer, "g", "x"), -ESTALE);
+	EXPECT_INT(forebay_group_discard(observer, "g", "x"), -ESTALE);
+	EXPECT_INT(forebay_group_size(observer, "g", &size), -ESTALE);
+	EXPECT_INT(forebay_group_channels(observer, "g", ignore_member, NULL), -ESTALE);
+	EXPECT_INT(
+	        forebay_metric_open(observer, "n", FOREBAY_METRIC_GAUGE, NULL, &metric), -ESTALE);
+	message = forebay_message_new(observer);
+	EXPECT_INT(forebay_group_send(observer, "g", message, NULL), -ESTALE);
+	EXPECT_INT(forebay_reply_announce(observer, own, "x", message), -ESTALE);
+	EXPECT_INT(forebay_reply_farewell(observer, own, "x", message), -ESTALE);
+	forebay_message_free(message);
+	forebay_cork(observer);
+	forebay_uncork(observer);
+	forebay_close(observer);
+	EXPECT_INT(forebay_open("no-such", &(struct forebay_options){.observe = true}, &observer),
+	        -ENOENT);
+	discard(layer);
+}
+
+TEST(the_size_of_a_group_that_is_compacted_meanwhile_is_right)
+{
+	struct forebay *layer = attach_in_time(NULL);
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct forebay *own = attach(NULL);
+		char name[16];
+
+		for (int i = 0; i < 3000; i++) {
+			snprintf(name, sizeof name, "m%d", i % 50);
+			if (forebay_group_add(own, "g", "always") != 0 ||
+			        forebay_group_add(own, "g", name) != 0 ||
+			        forebay_group_discard(own, "g", name) != 0 ||
+			        (i % 3 == 0 && forebay_group_discard(own, "g", "always") != 0))
+				_exit(1);
+		}
+		_exit(0);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		uint64_t size = 0;
+
+		EXPECT_INT(forebay_stat_groups(layer, find_group, &size), 0);
+		EXPECT(size <= 2);
+	}
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	discard(layer);
+}
+
 TEST(the_statistics_of_a_fork_child_are_refused)
 {
 	struct forebay *layer = attach(NULL);

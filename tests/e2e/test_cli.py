@@ -147,7 +147,7 @@ def test_stat(layer):
     assert (jobs["sent"], jobs["received"], jobs["pending"], jobs["listeners"]) == (3, 1, 2, 1)
     assert jobs["oldest_ms"] >= 0
     assert stat["counters"]["sent"] >= 3
-    assert [process for process in stat["processes"] if process["role"] == "test"]
+    assert [process["role"] for process in stat["processes"]] == ["test"], "it attaches itself"
     text = forebay(layer, "stat").stdout.decode()
     assert "jobs" in text and "pending" in text
 
