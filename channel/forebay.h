@@ -429,7 +429,7 @@ struct forebay_metric {
 // open a series decides. Any process may open the same one; each counts for itself. A series stays as long as the
 // layer, so values of labels must be few. Costs a look at each series that there is: open once, count often.
 // Returns 0, FOREBAY_BAD_NAME (not a name or a help; or the same name, or the family's, is there with another kind),
-// FOREBAY_NO_CHANNEL (the layer has its number of series, 128 to 1024 by its size) or -ESTALE.
+// FOREBAY_NO_CHANNEL (the layer has its number of series, 64 to 1024 by its size) or -ESTALE.
 FOREBAY_API int forebay_metric_open(struct forebay *layer, const char *name,
         enum forebay_metric_kind kind, const char *help, struct forebay_metric *metric);
 

@@ -186,7 +186,7 @@ static uint32_t choose_metrics(uint64_t size)
 {
 	uint64_t each = sizeof(struct shm_metric_mem) + SHM_PROCESSES * sizeof(uint64_t);
 
-	return clamp(size / 64 / each, 128, 1024) / 16 * 16;
+	return clamp(size / 64 / each, 64, 1024) / 16 * 16;
 }
 
 int shm_geometry_choose(struct shm_geometry *geometry, uint64_t size, uint32_t channels,

@@ -266,7 +266,7 @@ TEST(a_metric_that_could_not_be_opened_takes_what_is_counted)
 	forebay_metric_set(&metric, 1);
 	EXPECT_INT(forebay_stat(layer, &stat), 0);
 	EXPECT_INT(stat.metrics, stat.metrics_max);
-	EXPECT(stat.metrics_max >= 128);
+	EXPECT(stat.metrics_max >= 64);
 	EXPECT(sum(layer, "m0") == 0);
 	discard(layer);
 }

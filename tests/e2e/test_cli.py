@@ -201,7 +201,7 @@ def test_stat_shows_metrics(layer):
     assert by_name['jobs_total{queue="ä \\\\ <b>"}'] == {
         "name": 'jobs_total{queue="ä \\\\ <b>"}', "help": "Jobs done", "kind": "counter", "value": 2.5}
     assert by_name["jobs_waiting"]["kind"] == "gauge" and by_name["jobs_waiting"]["value"] is None
-    assert stat["metrics_max"] >= 128
+    assert stat["metrics_max"] >= 64
     lines = [line.split() for line in forebay(layer, "stat").stdout.decode().splitlines()]
     assert ["0", "jobs_waiting"] in lines, "its process has ended"
 
