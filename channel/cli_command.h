@@ -13,7 +13,7 @@ struct channel_cli_arguments {
 	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
 	int timeout;       // milliseconds; -1: for ever
 	long count;        // messages; -1: no end
-	bool with_channel, json, repair;
+	bool with_channel, gaps, json, repair;
 	char **names; // what is left: channels, or a channel and a message
 	int name_count;
 };
