@@ -128,7 +128,7 @@ static const struct command commands[] = {
         },
         {
                 .name = "receive",
-                .letters = "tnfc",
+                .letters = "tnfcg",
                 .names_min = 1,
                 .names_max = INT32_MAX,
                 .defaults = {.timeout = -1, .count = 1},
@@ -140,7 +140,11 @@ static const struct command commands[] = {
                         "  -f, --follow         don't end\n"
                         "  -t, --timeout SEC    wait at most so long for each (default: for ever)\n"
                         "  -c, --with-channel   print {\"channel\": NAME, \"message\": "
-                        "{...}}\n" HELP_HELP "\n"
+                        "{...}}\n"
+                        "  -g, --gaps           print {\"gap\": N, \"message\": {...}}, N being "
+                        "how many of the\n"
+                        "                       channel's messages didn't come here since the "
+                        "last one that did\n" HELP_HELP "\n"
                         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n",
         },
         {
@@ -206,6 +210,7 @@ static const struct option options[] = {
         {"count", required_argument, NULL, 'n'},
         {"follow", no_argument, NULL, 'f'},
         {"with-channel", no_argument, NULL, 'c'},
+        {"gaps", no_argument, NULL, 'g'},
         {"json", no_argument, NULL, 'j'},
         {"repair", no_argument, NULL, 'r'},
         {"interval", required_argument, NULL, 'i'},
@@ -253,6 +258,8 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 		return true;
 	case 'c':
 		return arguments->with_channel = true;
+	case 'g':
+		return arguments->gaps = true;
 	case 'j':
 		return arguments->json = true;
 	case 'r':
@@ -274,7 +281,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 
 	opterr = 0; // its messages would lack the program's name
 	optind = 0; // starts over: main may have parsed options of its own
-	while ((letter = getopt_long(argc, argv, ":l:t:n:fcjri:bs:h", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":l:t:n:fcgjri:bs:h", options, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(command->help, stdout);
 			return channel_cli_flush();

@@ -92,7 +92,7 @@ static void report(const struct shm_finding *finding, void *context)
 // What the layer below can't know.
 static uint32_t check_patterns(struct output *output, const struct shm_segment *segment)
 {
-	if (channel_name_patterns_valid(segment->patterns, 1u << SHM_WIDE_ORDER, SHM_PATTERNS_SIZE))
+	if (!channel_name_patterns_error(segment->patterns, 1u << SHM_WIDE_ORDER))
 		return 0;
 	print_finding(output, "bad-patterns", "the header",
 	        "the capacities of channels can't be read: new ones hold the default",

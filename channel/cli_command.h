@@ -13,7 +13,7 @@ struct channel_cli_arguments {
 	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
 	int timeout;       // milliseconds, or an interval; -1: for ever
 	long count;        // messages, or looks; -1: no end
-	bool with_channel, json, repair, batch;
+	bool with_channel, gaps, json, repair, batch;
 	const char *sort; // NULL: as usual
 	char **names;     // what is left: channels, or a channel and a message
 	int name_count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // cli_message.c - the subcommands send and receive.
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -185,23 +186,32 @@ static void print_line(const char *json, size_t length)
 	fwrite(json, 1, (size_t)(end - json), stdout);
 }
 
-static int print_message(struct forebay_message *message, bool with_channel)
+// The message, in an object with what else was asked for, if anything was.
+static int print_message(
+        struct forebay_message *message, const struct channel_cli_arguments *arguments)
 {
 	size_t length;
 	const char *json = forebay_message_json(message, &length);
+	bool wrapped = arguments->with_channel || arguments->gaps;
 
 	if (!json) {
 		channel_cli_complain(
 		        "dropped a malformed message of %s", forebay_message_channel(message));
 		return EXIT_DONE;
 	}
-	if (with_channel) {
-		fputs("{\"channel\": ", stdout);
+	if (wrapped)
+		putchar('{');
+	if (arguments->with_channel) {
+		fputs("\"channel\": ", stdout);
 		channel_cli_quote(forebay_message_channel(message));
-		fputs(", \"message\": ", stdout);
+		fputs(", ", stdout);
 	}
+	if (arguments->gaps)
+		printf("\"gap\": %" PRIu64 ", ", forebay_message_gap(message));
+	if (wrapped)
+		fputs("\"message\": ", stdout);
 	print_line(json, length);
-	fputs(with_channel ? "}\n" : "\n", stdout);
+	fputs(wrapped ? "}\n" : "\n", stdout);
 	return channel_cli_flush();
 }
 
@@ -236,7 +246,7 @@ int channel_cli_receive(struct forebay *layer, const struct channel_cli_argument
 			channel_cli_complain("can't receive: %s", forebay_strerror(result));
 			return EXIT_FAILED;
 		}
-		status = print_message(message, arguments->with_channel);
+		status = print_message(message, arguments);
 		forebay_message_free(message);
 	}
 	return status;

@@ -19,16 +19,14 @@ const char channel_cli_stat_help[] =
         "  -j, --json           one JSON object, for programs\n" CHANNEL_CLI_HELP_HELP "\n"
         "Rates (/s) are of the last second. `dropped` are messages that nobody has received: "
         "expired,\n"
-        "flushed, gone, bad, or lost with their receiver. In JSON, the object itself and each "
-        "channel\n"
-        "have messages_count, messages_count_per_second, messages_pending, messages_max_age "
-        "(seconds),\n"
-        "channel_full_count and channel_full_count_per_second; with CHANNEL, `channels` has only "
-        "those.\n";
+        "flushed, displaced by newer ones, gone, bad, or lost with their receiver. In JSON, the\n"
+        "object itself and each channel have messages_count, messages_count_per_second,\n"
+        "messages_pending, messages_max_age (seconds), channel_full_count and\n"
+        "channel_full_count_per_second; with CHANNEL, `channels` has only those.\n";
 
 // Why messages of a channel can end unread.
 static const enum forebay_counter drop_reasons[] = {FOREBAY_COUNT_EXPIRED, FOREBAY_COUNT_FLUSHED,
-        FOREBAY_COUNT_GONE, FOREBAY_COUNT_BAD, FOREBAY_COUNT_LOST};
+        FOREBAY_COUNT_DISPLACED, FOREBAY_COUNT_GONE, FOREBAY_COUNT_BAD, FOREBAY_COUNT_LOST};
 
 enum { DROP_REASONS = sizeof drop_reasons / sizeof drop_reasons[0] };
 
@@ -239,9 +237,10 @@ static int print_channel(const struct forebay_channel_stat *stat, void *context)
 	fputs("{\"name\": ", stdout);
 	channel_cli_quote(stat->name);
 	printf(", \"capacity\": %" PRIu32 ", \"pending\": %" PRIu64 ", \"sent\": %" PRIu64
-	       ", \"received\": %" PRIu64 ", \"full\": %" PRIu64 ", \"listeners\": %" PRIu32,
+	       ", \"received\": %" PRIu64 ", \"full\": %" PRIu64 ", \"policy\": \"%s\""
+	       ", \"listeners\": %" PRIu32,
 	        stat->capacity, stat->pending, stat->sent, stat->received, stat->full,
-	        stat->listeners);
+	        forebay_policy_name(stat->policy), stat->listeners);
 	if (stat->oldest < 0)
 		fputs(", \"oldest_ms\": null, ", stdout);
 	else

@@ -59,6 +59,14 @@ struct forebay_message; // a message: being built, or received
 // Layer
 // ---------------------------------------------------------------------------------------------
 
+// What a send to a full channel does.
+enum forebay_policy {
+	FOREBAY_REFUSE = 0,      // answers FOREBAY_FULL
+	FOREBAY_DROP_OLDEST = 1, // drops the oldest waiting messages until there is room
+	FOREBAY_KEEP_LATEST = 2, // drops all that wait
+};
+FOREBAY_API const char *forebay_policy_name(enum forebay_policy policy); // "drop-oldest", ...
+
 // How a layer is made; all are ignored by who attaches to one that exists. Zero means default.
 struct forebay_options {
 	uint64_t
@@ -69,13 +77,15 @@ struct forebay_options {
 	uint32_t capacity;     // messages a channel holds; default 100
 	uint32_t expiry;       // seconds after which an unread message is dropped; default 60
 	uint32_t group_expiry; // seconds after which a member leaves a group; default 86400
-	const char *
-	        capacities; // per pattern: "http.request=1000,http.response!*=10"; first match wins
-	const char *group;  // name of the group that may attach too (mode 0770); default none
-	const char *role;   // what this process is, for `forebay stat`; at most 15 characters
-	bool must_exist;    // don't create the layer: -ENOENT if there is none
-	bool replace;       // a layer that was made with other options, and that nobody alive is
-	                    // attached to, is made anew; what waits in it is dropped
+	// Per pattern, the first match wins: "http.request=1000,http.response!*=10,ticks.*=1/drop-oldest". Behind
+	// the '/', the name of a policy; default "refuse". Not for reply channels: a pattern with '!' takes none, and
+	// what another says of them is their window only.
+	const char *capacities;
+	const char *group; // name of the group that may attach too (mode 0770); default none
+	const char *role;  // what this process is, for `forebay stat`; at most 15 characters
+	bool must_exist;   // don't create the layer: -ENOENT if there is none
+	bool replace;      // a layer that was made with other options, and that nobody alive is
+	                   // attached to, is made anew; what waits in it is dropped
 	bool observe; // only look: takes no process slot and changes nothing, so nobody notices. forebay_stat...()
 	        // work, and what is about the attachment; all else answers -ESTALE. -ENOENT if there is none
 	const char *user; // refuse a layer that isn't this user's ("": this process's own), whoever
@@ -273,6 +283,12 @@ FOREBAY_API const char *forebay_message_json(struct forebay_message *message, si
 // Milliseconds since the message was sent.
 FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 
+// How many messages were sent to its channel between this one and the one that this attachment had received from there
+// before, and didn't come here: displaced, expired, flushed, or received by other listeners. Exact, whoever has died:
+// it is the distance of their positions. 0 for the first one since forebay_listen(), or since the channel was made
+// anew after it had been idle; and for reply channels, whose messages only ever expire.
+FOREBAY_API uint64_t forebay_message_gap(const struct forebay_message *message);
+
 // ---------------------------------------------------------------------------------------------
 // Sending and receiving
 // ---------------------------------------------------------------------------------------------
@@ -283,6 +299,9 @@ FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 // FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting), -EUCLEAN (somebody has
 // scribbled over the channel) or -ESTALE; the message is then not sent.
 // After FOREBAY_FULL, forebay_fd() becomes readable when room may have come.
+// A channel with another policy than FOREBAY_REFUSE takes the message at once, and older ones are dropped for it and
+// counted (FOREBAY_COUNT_DISPLACED), also when there is no memory, if theirs is of use; FOREBAY_FULL is then
+// answered only by a sender to whom others were faster 256 times in a row.
 // One system call at most, and only when the receiver is asleep.
 FOREBAY_API int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout);
@@ -463,6 +482,7 @@ enum forebay_counter {
 	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush
 	FOREBAY_COUNT_LOST,       // messages lost with a process that died holding them
 	FOREBAY_COUNT_WAKEUPS,    // system calls made to wake a receiver
+	FOREBAY_COUNT_DISPLACED,  // messages dropped for newer ones; see enum forebay_policy
 	FOREBAY_COUNTERS
 };
 FOREBAY_API const char *forebay_counter_name(
@@ -484,13 +504,14 @@ struct forebay_statistics {
 struct forebay_channel_stat {
 	const char *name;
 	uint32_t capacity;
+	enum forebay_policy policy;
 	uint64_t sent, received; // over the channel's life
 	uint64_t pending;        // waiting now
 	uint64_t full;           // sends refused
 	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none
 	uint32_t listeners;      // processes that listen
 	struct forebay_statistics statistics;
-	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _GONE (to reply
+	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _DISPLACED, _GONE (to reply
 	// channels that have ended, of their process's inbox), _BAD and _LOST; 0 for the other counters. A lost one is counted as
 	// received too: its receiver died with it. What a reply channel's window refuses is in the layer's counters only.
 	uint64_t dropped[FOREBAY_COUNTERS];

@@ -189,14 +189,15 @@ static int make_patterns(const struct forebay_options *options, char patterns[SH
 	uint32_t capacity = options->capacity ? options->capacity : DEFAULT_CAPACITY;
 	int length = snprintf(
 	        patterns, SHM_PATTERNS_SIZE, "%s%s*=%u", given, *given ? "," : "", capacity);
+	const char *error;
 
-	if (length >= SHM_PATTERNS_SIZE ||
-	        !channel_name_patterns_valid(patterns, 1u << SHM_WIDE_ORDER, SHM_PATTERNS_SIZE))
-		return fail(-EINVAL,
-		        "capacities \"%s\" are not of the form PATTERN=NUMBER,... with numbers "
-		        "from 1 to "
-		        "%u",
-		        given, 1u << SHM_WIDE_ORDER);
+	if (length >= SHM_PATTERNS_SIZE)
+		return fail(-EINVAL, "capacities \"%.64s...\" are longer than %d octets", given,
+		        SHM_PATTERNS_SIZE - (int)sizeof ",*=4294967295");
+	error = channel_name_patterns_error(patterns, 1u << SHM_WIDE_ORDER);
+	if (error)
+		return fail(-EINVAL, "capacities \"%s\" %s (numbers from 1 to %u)", given, error,
+		        1u << SHM_WIDE_ORDER);
 	return 0;
 }
 
@@ -477,13 +478,18 @@ const char *forebay_layer_differences(const struct forebay *layer)
 	return layer->differences ? layer->differences : "";
 }
 
+struct channel_rule channel_rule_of(const struct forebay *layer, const char *name)
+{
+	struct channel_rule rule = channel_name_rule(layer->segment.patterns, name);
+
+	if (rule.capacity == 0 || rule.capacity > 1u << SHM_WIDE_ORDER)
+		rule.capacity = DEFAULT_CAPACITY; // only if somebody scribbled over the patterns
+	return rule;
+}
+
 uint32_t channel_capacity(const struct forebay *layer, const char *name)
 {
-	uint32_t capacity = channel_name_capacity(layer->segment.patterns, name);
-
-	if (capacity == 0 || capacity > 1u << SHM_WIDE_ORDER)
-		return DEFAULT_CAPACITY; // only if somebody scribbled over the patterns
-	return capacity;
+	return channel_rule_of(layer, name).capacity;
 }
 
 // ---------------------------------------------------------------------------------------------

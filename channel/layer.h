@@ -18,6 +18,7 @@
 #include "channel/json.h"
 #include "channel/name.h"
 #include "shm/clock.h"
+#include "shm/displace.h"
 #include "shm/doorbell.h"
 #include "shm/endpoint.h"
 #include "shm/reaper.h"
@@ -31,8 +32,13 @@ _Static_assert((int)FOREBAY_COUNT_SENT == (int)SHM_COUNT_SENT &&
                        (int)FOREBAY_COUNT_EXPIRED == (int)SHM_COUNT_EXPIRED &&
                        (int)FOREBAY_COUNT_BAD == (int)SHM_COUNT_BAD &&
                        (int)FOREBAY_COUNT_FLUSHED == (int)SHM_COUNT_FLUSHED &&
-                       (int)FOREBAY_COUNT_LOST == (int)SHM_COUNT_LOST,
+                       (int)FOREBAY_COUNT_LOST == (int)SHM_COUNT_LOST &&
+                       (int)FOREBAY_COUNT_DISPLACED == (int)SHM_COUNT_DISPLACED,
         "what shm knows of them");
+_Static_assert((int)FOREBAY_REFUSE == (int)SHM_REFUSE &&
+                       (int)FOREBAY_DROP_OLDEST == (int)SHM_DROP_OLDEST &&
+                       (int)FOREBAY_KEEP_LATEST == (int)SHM_KEEP_LATEST,
+        "policies go down to shm as they are");
 _Static_assert(FOREBAY_NAME_SIZE <= SHM_NAME_SIZE, "a channel's image has room for its name");
 
 #define CHANNEL_INBOX_CAPACITY (1u << SHM_WIDE_ORDER)
@@ -89,6 +95,8 @@ struct channel_prefix {
 struct channel_listen {
 	struct shm_ring ring;
 	bool stream;
+	bool begun; // something was received from this generation of the channel: the position before ...
+	uint64_t next; // ... this one
 	char name[FOREBAY_NAME_SIZE];
 };
 
@@ -96,6 +104,7 @@ struct channel_listen {
 struct channel_cached {
 	struct shm_ring ring;
 	int kind; // enum channel_kind: CHANNEL_PLAIN or CHANNEL_STREAM
+	enum shm_policy policy;
 	char name[FOREBAY_NAME_SIZE];
 };
 
@@ -185,6 +194,7 @@ struct forebay_message {
 	bool to_group;
 	struct shm_entry group; // that it was sent to
 	int64_t sent_at;
+	uint64_t gap;
 	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
 };
 
@@ -208,7 +218,8 @@ static inline bool channel_is_blind(const struct forebay *layer)
 	return layer->stale && !layer->observes;
 }
 
-// The capacity of channel NAME in this layer.
+// The capacity and policy of channel NAME in this layer.
+struct channel_rule channel_rule_of(const struct forebay *layer, const char *name);
 uint32_t channel_capacity(const struct forebay *layer, const char *name);
 
 // Checks MESSAGE and readies it to be sent: 0 or why it can't be.

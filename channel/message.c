@@ -419,6 +419,11 @@ int64_t forebay_message_age(const struct forebay_message *message)
 	return message->received ? channel_age(message->sent_at) : 0;
 }
 
+uint64_t forebay_message_gap(const struct forebay_message *message)
+{
+	return message->received ? message->gap : 0;
+}
+
 // ---------------------------------------------------------------------------------------------
 // Printing
 // ---------------------------------------------------------------------------------------------
@@ -532,6 +537,7 @@ struct forebay_message *channel_message_closed(struct forebay *layer, const char
 	message->parsed = false;
 	message->reply = NULL;
 	message->to_group = false;
+	message->gap = 0;
 	message->kind = FOREBAY_NO_CONTENT;
 	message->content_length = 0;
 	message->sent_at = channel_now();

@@ -65,12 +65,52 @@ void channel_name_make(char name[FOREBAY_NAME_SIZE], const char *prefix, char ma
 	name[length] = '\0';
 }
 
-// Takes the next "pattern=number" off *PATTERNS into PATTERN. 0 at the end or if it isn't one.
-static uint32_t next_pattern(const char **patterns, char *pattern, size_t size)
+static const char *const policies[] = {
+        [FOREBAY_REFUSE] = "refuse",
+        [FOREBAY_DROP_OLDEST] = "drop-oldest",
+        [FOREBAY_KEEP_LATEST] = "keep-latest",
+};
+
+const char *forebay_policy_name(enum forebay_policy policy)
 {
-	const char *equals;
+	return (unsigned)policy < sizeof policies / sizeof *policies ? policies[policy] : "unknown";
+}
+
+// The policy TEXT of LENGTH octets. False if it is none.
+static bool parse_policy(const char *text, size_t length, enum forebay_policy *policy)
+{
+	for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+		*policy = (enum forebay_policy)i;
+		if (strlen(policies[i]) == length && memcmp(policies[i], text, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+// Takes "number" or "number/policy" off *TEXT, up to the next comma. False if it is neither.
+static bool parse_rule(const char **text, struct channel_rule *rule)
+{
+	size_t length = strcspn(*text, ",");
 	unsigned long number;
 	char *end;
+
+	*rule = (struct channel_rule){.policy = FOREBAY_REFUSE};
+	if (**text < '0' || **text > '9')
+		return false;
+	number = strtoul(*text, &end, 10);
+	*text += length;
+	if (number > UINT32_MAX)
+		return false;
+	rule->capacity = (uint32_t)number;
+	return end == *text ||
+	       (*end == '/' && parse_policy(end + 1, (size_t)(*text - end - 1), &rule->policy));
+}
+
+// Takes the next "pattern=rule" off *PATTERNS. False at the end or if it isn't one.
+static bool next_pattern(
+        const char **patterns, char *pattern, size_t size, struct channel_rule *rule)
+{
+	const char *equals;
 
 	// The last '=' before the next comma: names may contain one.
 	*patterns += strspn(*patterns, ", ");
@@ -78,16 +118,11 @@ static uint32_t next_pattern(const char **patterns, char *pattern, size_t size)
 	while (equals > *patterns && *equals != '=')
 		equals--;
 	if (*equals != '=' || (size_t)(equals - *patterns) >= size || equals == *patterns)
-		return 0;
+		return false;
 	memcpy(pattern, *patterns, (size_t)(equals - *patterns));
 	pattern[equals - *patterns] = '\0';
-	if (equals[1] < '0' || equals[1] > '9')
-		return 0;
-	number = strtoul(equals + 1, &end, 10);
-	if (*end != ',' && *end != '\0')
-		return 0;
-	*patterns = end;
-	return number > UINT32_MAX ? 0 : (uint32_t)number;
+	*patterns = equals + 1;
+	return parse_rule(patterns, rule) && rule->capacity > 0;
 }
 
 // Whether CHARACTER is in the set that begins behind the '[' at SET: "abc]", "a-z]", "!abc]". *END gets
@@ -155,28 +190,48 @@ static bool matches(const char *pattern, const char *name)
 	return *pattern == '\0';
 }
 
-uint32_t channel_name_capacity(const char *patterns, const char *name)
+struct channel_rule channel_name_rule(const char *patterns, const char *name)
 {
 	char pattern[FOREBAY_NAME_SIZE];
-	uint32_t capacity;
+	struct channel_rule rule;
 
-	while ((capacity = next_pattern(&patterns, pattern, sizeof pattern)) != 0)
-		if (matches(pattern, name))
-			return capacity;
-	return 0;
+	while (next_pattern(&patterns, pattern, sizeof pattern, &rule)) {
+		if (!matches(pattern, name))
+			continue;
+		if (strchr(name, '!'))
+			rule.policy = FOREBAY_REFUSE;
+		return rule;
+	}
+	return (struct channel_rule){.policy = FOREBAY_REFUSE};
 }
 
-bool channel_name_patterns_valid(const char *patterns, uint32_t max, size_t size)
+// Whether only names with a '!' match.
+static bool is_for_reply_channels(const char *pattern)
+{
+	const char *next;
+
+	for (; *pattern; pattern = next) {
+		(void)takes(pattern, '!', &next);
+		if (*pattern == '!')
+			return true;
+	}
+	return false;
+}
+
+const char *channel_name_patterns_error(const char *patterns, uint32_t max)
 {
 	char pattern[FOREBAY_NAME_SIZE];
+	struct channel_rule rule;
 
-	if (strlen(patterns) >= size)
-		return false;
 	while (*patterns) {
-		uint32_t capacity = next_pattern(&patterns, pattern, sizeof pattern);
-
-		if (capacity == 0 || capacity > max)
-			return false;
+		if (!next_pattern(&patterns, pattern, sizeof pattern, &rule))
+			return "are not of the form PATTERN=NUMBER or PATTERN=NUMBER/POLICY, with "
+			       "policies refuse, drop-oldest and keep-latest";
+		if (rule.capacity > max)
+			return "have a number that is too large";
+		if (rule.policy != FOREBAY_REFUSE && is_for_reply_channels(pattern))
+			return "have a policy for reply channels, which have none: a connection's "
+			       "messages aren't dropped, its sender is told that it is full";
 	}
-	return true;
+	return NULL;
 }

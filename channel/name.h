@@ -31,9 +31,16 @@ bool channel_name_is_prefix(const char *prefix);
 // Writes PREFIX, MARK ('!' or '?') and ID. PREFIX has been checked.
 void channel_name_make(char name[FOREBAY_NAME_SIZE], const char *prefix, char mark, uint64_t id);
 
-// The capacity of NAME after PATTERNS, "pattern=number,pattern=number,...": the first match counts
-// ('*' stands for anything, as in fnmatch(3)); 0 if none matches.
-uint32_t channel_name_capacity(const char *patterns, const char *name);
+// What a pattern says of the channels whose names match it.
+struct channel_rule {
+	uint32_t capacity; // messages; 0 if none matches
+	enum forebay_policy policy;
+};
 
-// Whether PATTERNS is of that form, with numbers from 1 to MAX, shorter than SIZE octets.
-bool channel_name_patterns_valid(const char *patterns, uint32_t max, size_t size);
+// The rule for NAME after PATTERNS, "pattern=number,pattern=number/policy,...": the first match counts ('*' stands for
+// anything, as in fnmatch(3)). Reply channels have no policy, whatever matches them.
+struct channel_rule channel_name_rule(const char *patterns, const char *name);
+
+// Whether PATTERNS is of that form, with numbers from 1 to MAX: NULL, or what it is that is wrong, a static text that
+// continues a sentence about the patterns.
+const char *channel_name_patterns_error(const char *patterns, uint32_t max);

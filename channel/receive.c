@@ -45,6 +45,7 @@ static int attach(struct forebay *layer, struct channel_listen *listen)
 			result = look_up(layer, listen);
 		if (result != SHM_OK)
 			break;
+		listen->begun = false;
 		if (shm_table_listen(&layer->table, &listen->ring, layer->self.slot))
 			return 0;
 	}
@@ -198,6 +199,7 @@ static struct forebay_message *open_message(
 	message->sent_at = sent_at;
 	message->to_group = to_group;
 	message->group = group;
+	message->gap = 0;
 	message->channel[0] = '\0';
 	if (to_group)
 		(void)channel_group_name(layer, &group, message->channel);
@@ -226,6 +228,24 @@ static struct forebay_message *receive_from(
 	return NULL;
 }
 
+// The same from a channel that is listened to.
+static struct forebay_message *receive_listened(
+        struct forebay *layer, struct channel_listen *listen, enum shm_result *result)
+{
+	struct forebay_message *message = receive_from(layer, &listen->ring, false, result);
+	uint64_t pos = listen->ring.taken;
+
+	if (!message)
+		return NULL;
+	strcpy(message->channel, listen->name);
+	// Positions go back only if somebody scribbles.
+	if (listen->begun && pos >= listen->next)
+		message->gap = pos - listen->next;
+	listen->begun = true;
+	listen->next = pos + 1;
+	return message;
+}
+
 // The channel that was listened to has ended: an idle one is made anew, a stream is over.
 static struct forebay_message *ended(struct forebay *layer, uint32_t index)
 {
@@ -239,10 +259,7 @@ static struct forebay_message *ended(struct forebay *layer, uint32_t index)
 		// If the table is full, the next poll tries again. A message may have come before our bit.
 		if (attach(layer, listen) != 0)
 			return NULL;
-		message = receive_from(layer, &listen->ring, false, &result);
-		if (message)
-			strcpy(message->channel, listen->name);
-		return message;
+		return receive_listened(layer, listen, &result);
 	}
 	message = channel_message_closed(layer, listen->name);
 	if (message)
@@ -267,10 +284,8 @@ static struct forebay_message *poll_all(struct forebay *layer)
 		} else {
 			struct channel_listen *listen = layer->listens[source - 1];
 
-			message = receive_from(layer, &listen->ring, false, &result);
-			if (message) {
-				strcpy(message->channel, listen->name);
-			} else if (result == SHM_CLOSED) {
+			message = receive_listened(layer, listen, &result);
+			if (!message && result == SHM_CLOSED) {
 				message = ended(layer, source - 1);
 				sources = layer->listen_count + 1;
 			}

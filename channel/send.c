@@ -251,17 +251,18 @@ static int find_ring(struct forebay *layer, const char *name, enum channel_kind 
 		return kind == CHANNEL_STREAM ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
 	strcpy(cached->name, name);
 	cached->kind = kind;
+	cached->policy = (enum shm_policy)channel_rule_of(layer, name).policy;
 	return 0;
 }
 
-// Publishes; if what fills the ring has expired, in its place.
-static enum shm_result push(
-        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
+// Publishes; if what fills the ring has expired, in its place, or else as the policy says.
+static enum shm_result push(struct forebay *layer, struct shm_ring *ring, enum shm_policy policy,
+        uint32_t handle, struct shm_block_mem *block)
 {
 	enum shm_result result = shm_ring_push(ring, &layer->pool, handle, block);
 
-	if (result == SHM_FULL && channel_expire(layer, ring))
-		result = shm_ring_push(ring, &layer->pool, handle, block);
+	if (result == SHM_FULL && (channel_expire(layer, ring) || policy != SHM_REFUSE))
+		result = shm_displace_push(&layer->table, ring, policy, handle, block);
 	return result;
 }
 
@@ -275,6 +276,25 @@ static void refuse(
 	outgoing->refused = true;
 }
 
+// As store(), for a channel of that name. Where newer messages go before older ones, those give their memory, one
+// after another, as far as it is of use.
+static bool store_in(struct forebay *layer, const char *name, enum channel_kind kind,
+        const struct channel_outgoing *outgoing, struct shm_buffer *buffer,
+        struct shm_block_mem **block)
+{
+	struct channel_cached *cached = outgoing->cached;
+	bool stored = store(layer, outgoing, buffer, block);
+
+	if (stored || find_ring(layer, name, kind, cached) != 0 || cached->policy == SHM_REFUSE)
+		return stored;
+	for (uint32_t left = cached->ring.capacity; !stored && left > 0; left--) {
+		if (!shm_displace_for_memory(&layer->table, &cached->ring, outgoing->length))
+			break;
+		stored = store(layer, outgoing, buffer, block);
+	}
+	return stored;
+}
+
 static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,
         struct channel_outgoing *outgoing)
 {
@@ -285,7 +305,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	bool waiting = false;
 	int result = 0;
 
-	if (!store(layer, outgoing, &buffer, &block))
+	if (!store_in(layer, name, kind, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
 	if (outgoing->will)
 		shm_will_claim(&layer->segment, outgoing->endpoint, outgoing->will,
@@ -303,7 +323,9 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 		result = find_ring(layer, name, kind, cached);
 		if (result != 0)
 			break;
-		pushed = push(layer, &cached->ring, buffer.handle, block);
+		if (cached->policy != SHM_REFUSE)
+			outgoing->waits = false;
+		pushed = push(layer, &cached->ring, cached->policy, buffer.handle, block);
 		if (pushed == SHM_CLOSED) {
 			shm_table_unlink(&layer->table, &cached->ring);
 			cached->name[0] = '\0';
@@ -357,8 +379,9 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	if (result == SHM_OK) {
 		append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
 		word = load_relaxed(&layer->segment.endpoint[index].ring);
-		result = find_inbox(layer, word, &inbox) ? push(layer, &inbox, buffer.handle, block)
-		                                         : SHM_CLOSED;
+		result = find_inbox(layer, word, &inbox)
+		                 ? push(layer, &inbox, SHM_REFUSE, buffer.handle, block)
+		                 : SHM_CLOSED;
 		if (result == SHM_OK) {
 			wake_receiver(layer, &inbox);
 			return SHM_OK;
@@ -409,7 +432,7 @@ int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_
 		return FOREBAY_GONE;
 	if (!store(layer, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
-	result = push(layer, &ring, buffer.handle, block);
+	result = push(layer, &ring, SHM_REFUSE, buffer.handle, block);
 	if (result == SHM_OK) {
 		wake_receiver(layer, &ring);
 		return 0;
@@ -522,7 +545,8 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);
-	if (timeout != 0 && (result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY))
+	if (timeout != 0 &&
+	        ((result == FOREBAY_FULL && outgoing.waits) || result == FOREBAY_NO_MEMORY))
 		result = send_waiting(layer, channel, kind, id, &outgoing, timeout);
 	else if (result == FOREBAY_FULL && layer->bell.fifo >= 0)
 		channel_arm(layer);

@@ -25,6 +25,7 @@ const char *forebay_counter_name(enum forebay_counter counter)
 	        [FOREBAY_COUNT_FLUSHED] = "flushed",
 	        [FOREBAY_COUNT_LOST] = "lost",
 	        [FOREBAY_COUNT_WAKEUPS] = "wakeups",
+	        [FOREBAY_COUNT_DISPLACED] = "displaced",
 	};
 
 	return (unsigned)counter < FOREBAY_COUNTERS ? names[counter] : "unknown";
@@ -142,6 +143,7 @@ static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char 
 		copy_text(name, raw, SHM_NAME_SIZE);
 		read_channel(layer, &ring, now, stat);
 		stat->name = name;
+		stat->policy = channel_rule_of(layer, name).policy;
 		if (is_whole(channel, ring.generation))
 			return true;
 	}
@@ -188,8 +190,9 @@ int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay
 		return FOREBAY_BAD_NAME;
 	if (!find_channel(layer, name, &index) ||
 	        !read_entry(layer, index, channel_now(), found, stat) || strcmp(found, name) != 0)
-		*stat = (struct forebay_channel_stat){
-		        .oldest = -1, .capacity = channel_capacity(layer, name)};
+		*stat = (struct forebay_channel_stat){.oldest = -1,
+		        .capacity = channel_rule_of(layer, name).capacity,
+		        .policy = channel_rule_of(layer, name).policy};
 	stat->name = name;
 	return 0;
 }

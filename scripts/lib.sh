@@ -11,7 +11,7 @@ test_packages=("${build_packages[@]}" python3 python3-pytest python3-django pyth
 	curl openssl mount util-linux)
 check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
 # What scripts/bench layer compares with.
-bench_packages=(g++ libboost-dev libck-dev libhiredis-dev libzmq3-dev redis-server)
+bench_packages=(g++ libboost-dev libck-dev libhiredis-dev libzmq3-dev redis-server python3-channels-redis)
 
 # Says why on standard error and ends the script.
 die()

@@ -16,6 +16,7 @@
 enum child_kind {
 	CHILD_WORKER, // forked, runs worker_main()
 	CHILD_APP,    // runs the command --app in a process group of its own
+	CHILD_KINDS
 };
 
 // What a new child gets from the master, or must let go of. All borrowed.

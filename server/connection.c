@@ -459,13 +459,15 @@ static void on_timer(struct timer *timer)
 }
 
 void connection_pool_init(struct connection_pool *pool, struct event_base *base,
-        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size)
+        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size,
+        struct metrics *metrics)
 {
 	*pool = (struct connection_pool){
 	        .base = base,
 	        .wheel = wheel,
 	        .write_timeout = write_timeout,
 	        .object_size = object_size,
+	        .metrics = metrics,
 	};
 }
 

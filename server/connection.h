@@ -27,6 +27,7 @@
 #include <event2/event_struct.h>
 
 #include "channel/forebay.h"
+#include "server/metrics.h"
 #include "server/timer.h"
 
 #define CONNECTION_BUFFER        16384 // octets of an input buffer, unless it must grow
@@ -65,8 +66,8 @@ struct connection_pool {
 	struct connection *corked; // have something to write at the next connection_pool_flush()
 	struct connection_tls *pending; // have octets that no event will tell of
 	unsigned spare_count, spare_segment_count, spare_buffer_count;
-	unsigned live;                               // open connections
-	unsigned long handshakes, failed_handshakes; // of TLS, that were completed and that weren't
+	unsigned live; // open connections
+	struct metrics *metrics;
 };
 
 struct connection {
@@ -95,7 +96,8 @@ struct connection {
 
 // OBJECT_SIZE is that of the struct whose first member is the struct connection.
 void connection_pool_init(struct connection_pool *pool, struct event_base *base,
-        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size);
+        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size,
+        struct metrics *metrics);
 void connection_pool_fini(struct connection_pool *pool);
 
 // Ends the objects of connections that were closed. Not to be called from a callback.

@@ -81,7 +81,7 @@ void connection_tls_drop(struct connection *connection)
 
 static void fail(struct connection *connection, const char *why)
 {
-	connection->pool->failed_handshakes++;
+	metrics_count(connection->pool->metrics, METRICS_TLS_FAILED);
 	log_limited(LOG_LEVEL_INFO, "TLS handshake failed: %s", why);
 	connection_close(connection);
 }
@@ -106,7 +106,7 @@ static void refuse_plain(struct connection *connection)
 		fail(connection, "plain HTTP was sent");
 		return;
 	}
-	connection->pool->failed_handshakes++;
+	metrics_count(connection->pool->metrics, METRICS_TLS_FAILED);
 	log_limited(LOG_LEVEL_INFO, "plain HTTP was sent to a port that speaks HTTPS");
 	timer_stop(&connection->timer);
 	connection_tls_drop(connection);
@@ -117,7 +117,7 @@ static void refuse_plain(struct connection *connection)
 // The time of the handshake is over, and that of writing begins if something waits.
 static void complete(struct connection *connection)
 {
-	connection->pool->handshakes++;
+	metrics_count(connection->pool->metrics, METRICS_TLS_OK);
 	timer_stop(&connection->timer);
 	if (connection->writing)
 		timer_arm(connection->pool->wheel, &connection->timer,

@@ -144,10 +144,12 @@ static void report(const struct crew_member *member, int status, int64_t now)
 		        (double)(member->start_at - now) / 1000);
 }
 
-static void ended(struct crew_member *member, int status, int64_t now)
+static void ended(struct crew *crew, struct crew_member *member, int status, int64_t now)
 {
-	if (!member->retiring)
+	if (!member->retiring) {
 		plan(member, now);
+		forebay_metric_add(&crew->restarts[member->kind], 1);
+	}
 	report(member, status, now);
 	member->pid = 0;
 	member->term_at = member->kill_at = CREW_NEVER;
@@ -167,7 +169,7 @@ int crew_collect(struct crew *crew, int64_t now)
 		if (member && member->kind == CHILD_APP)
 			child_signal(CHILD_APP, member->pid, SIGTERM);
 		if (waitpid(info.si_pid, &status, 0) == info.si_pid && member)
-			ended(member, status, now);
+			ended(crew, member, status, now);
 		count++;
 	}
 	sweep(crew);

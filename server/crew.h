@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "channel/forebay.h"
 #include "server/child.h"
 #include "server/supervisor.h"
 
@@ -29,6 +30,7 @@ struct crew_member {
 // Zeroed is an empty crew.
 struct crew {
 	const struct child_context *context;
+	struct forebay_metric restarts[CHILD_KINDS]; // counts those that are started again
 	struct crew_member *members;
 };
 

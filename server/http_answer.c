@@ -24,10 +24,7 @@ static void end_request(struct http_session *session)
 // The last octet of the response was given to the connection.
 static void complete(struct http_session *session)
 {
-	struct http_stats *stats = &session->server->stats;
-
 	timer_stop(&session->timer);
-	stats->responses[session->response.status / 100]++;
 	http_session_forget(session, false);
 	if (session->step == HTTP_SESSION_BODY || !session->body.complete)
 		session->response.keep_alive = false;
@@ -47,7 +44,7 @@ static void refuse_message(struct http_session *session, struct forebay_message 
 {
 	log_limited(LOG_LEVEL_WARNING, "malformed response on %s: %s", session->reply_channel,
 	        session->response.reason);
-	session->server->stats.malformed++;
+	metrics_count(session->server->metrics, METRICS_HTTP_MALFORMED);
 	forebay_message_free(message);
 	http_session_forget(session, false);
 	http_answer_error(session, 500, NULL, session->step == HTTP_SESSION_BODY);
@@ -58,9 +55,10 @@ void http_answer_message(struct http_session *session, struct forebay_message *m
 	struct http_response_request request = session->request;
 	struct iovec parts[HTTP_RESPONSE_PARTS];
 	uint64_t before = session->response.sent;
+	bool first = !session->answered_us;
 	int count;
 
-	if (!session->answered_us)
+	if (first)
 		session->answered_us = http_server_clock();
 	// A response that begins before the whole body has arrived may end before it, too.
 	if (session->server->draining || session->step == HTTP_SESSION_BODY)
@@ -71,7 +69,10 @@ void http_answer_message(struct http_session *session, struct forebay_message *m
 		refuse_message(session, message);
 		return;
 	}
-	session->server->stats.sent += session->response.sent - before;
+	metrics_add(session->server->metrics, METRICS_HTTP_RESPONSE_BYTES,
+	        (double)(session->response.sent - before));
+	if (!session->response.more)
+		http_session_count(session, first ? session->answered_us : http_server_clock());
 	if (count > 0)
 		connection_write(&session->connection, parts, count, message);
 	else
@@ -93,7 +94,7 @@ void http_answer_error(struct http_session *session, int status, const char *rea
 		log_limited(LOG_LEVEL_INFO, "%d to %s: %s", status,
 		        *session->remote_address ? session->remote_address : "unix:", reason);
 	http_session_forget(session, true);
-	server->stats.refused[status]++;
+	metrics_count_refusal(server->metrics, status);
 	if (session->response.started) {
 		connection_close(&session->connection);
 		return;
@@ -106,6 +107,7 @@ void http_answer_error(struct http_session *session, int status, const char *rea
 	part.iov_len = http_response_error(status, &session->request,
 	        status == 503 ? server->options->retry_after : -1, server->buffer);
 	session->is_log_due = true;
+	http_session_count(session, http_server_clock());
 	connection_write(&session->connection, &part, 1, NULL);
 	if (!session->connection.closed)
 		complete(session);

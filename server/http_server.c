@@ -20,13 +20,15 @@ int64_t http_server_clock(void)
 }
 
 int http_server_init(struct http_server *server, const struct options *options,
-        struct forebay *layer, struct timer_wheel *wheel, struct connection_pool *pool)
+        struct forebay *layer, struct timer_wheel *wheel, struct connection_pool *pool,
+        struct metrics *metrics)
 {
 	memset(server, 0, sizeof(*server));
 	server->options = options;
 	server->layer = layer;
 	server->wheel = wheel;
 	server->pool = pool;
+	server->metrics = metrics;
 	server->access_log = access_log_enabled();
 	http_upload_init(
 	        &server->upload, (uint32_t)options->max_form_fields, (uint32_t)options->max_form);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// http_server.h - what all HTTP sessions of a worker share: layer, options, scratch memory, counters.
+// http_server.h - what all HTTP sessions of a worker share: layer, options, scratch memory, metrics.
 #pragma once
 
 #include <stdbool.h>
@@ -10,24 +10,13 @@
 #include "server/http_request.h"
 #include "server/http_response.h"
 #include "server/http_upload.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/timer.h"
 
 struct http_session;
 struct http_transfer;
 struct websocket_server;
-
-// Counters of one worker, written by it alone, never decreasing.
-struct http_stats {
-	uint64_t connections;
-	uint64_t requests;           // heads that were complete and valid
-	uint64_t responses[6];       // by class: [2] are 2xx; [0]: none was sent
-	uint64_t refused[600];       // answers of our own, by status
-	uint64_t disconnects;        // clients that left before their response was complete
-	uint64_t disconnects_unsent; // http.disconnect messages that found no room
-	uint64_t malformed;          // responses of consumers that were not sent
-	uint64_t sent;               // octets of content
-};
 
 struct http_server {
 	const struct options *options;
@@ -43,14 +32,16 @@ struct http_server {
 	struct http_session *sessions;       // all of them
 	struct http_transfer *blocked;       // body channels that had no room
 	struct http_transfer *left;          // whose clients have left
-	struct http_stats stats;
+	struct metrics *metrics;
+	uint64_t connections; // that were accepted
 	bool access_log;
 	bool draining; // every response is the last of its connection
 };
 
-// Returns 0 or -ENOMEM. OPTIONS, LAYER, WHEEL and POOL must outlive the server.
+// Returns 0 or -ENOMEM. What is given must outlive the server.
 int http_server_init(struct http_server *server, const struct options *options,
-        struct forebay *layer, struct timer_wheel *wheel, struct connection_pool *pool);
+        struct forebay *layer, struct timer_wheel *wheel, struct connection_pool *pool,
+        struct metrics *metrics);
 
 // To be called when all sessions have ended.
 void http_server_fini(struct http_server *server);

@@ -97,12 +97,19 @@ static void send_disconnect(struct http_session *session)
 {
 	struct http_server *server = session->server;
 
-	server->stats.disconnects++;
+	metrics_count(server->metrics, METRICS_HTTP_DISCONNECTS);
 	forebay_message_reset(server->message);
 	forebay_put_text(server->message, "reply_channel", session->reply_channel);
 	// Where nobody listens, this channel is always full: no reason to say anything.
 	if (forebay_send(server->layer, "http.disconnect", server->message, 0))
-		server->stats.disconnects_unsent++;
+		metrics_count(server->metrics, METRICS_HTTP_DISCONNECTS_DROPPED);
+}
+
+void http_session_await(struct http_session *session, bool waiting)
+{
+	if (session->waiting != waiting)
+		metrics_add(session->server->metrics, METRICS_HTTP_WAITING, waiting ? 1 : -1);
+	session->waiting = waiting;
 }
 
 void http_session_forget(struct http_session *session, bool tell)
@@ -121,7 +128,7 @@ void http_session_forget(struct http_session *session, bool tell)
 		send_disconnect(session);
 	if (session->waiting)
 		forebay_reply_close(session->server->layer, session->reply_channel);
-	session->waiting = false;
+	http_session_await(session, false);
 }
 
 int http_session_open_reply(struct http_session *session, const char *prefix)
@@ -133,7 +140,7 @@ int http_session_open_reply(struct http_session *session, const char *prefix)
 
 	if (result)
 		return result;
-	session->waiting = true;
+	http_session_await(session, true);
 	// "http.response!" and 16 digits. Not by snprintf(), which would show in a profile.
 	length = strnlen(name, sizeof(session->reply_channel) - 1);
 	memcpy(session->reply_channel, name, length);
@@ -281,7 +288,8 @@ static void prepare(struct http_session *session)
 	session->request = (struct http_response_request){.minor = 1};
 	session->response = (struct http_response){0};
 	session->body.complete = false;
-	session->head_timing = false;
+	session->body.received = 0;
+	session->head_timing = session->counted = false;
 	session->kept = 0;
 	session->began_us = http_server_clock();
 	session->sent_us = session->answered_us = 0;
@@ -322,7 +330,6 @@ static void begin_request(struct http_session *session)
 		http_answer_error(session, status, server->request.reason, true);
 		return;
 	}
-	server->stats.requests++;
 	if (server->access_log) {
 		session->referer = span_of(session, "referer", 7);
 		session->user_agent = span_of(session, "user-agent", 10);
@@ -394,6 +401,23 @@ static void on_message(struct connection *connection, struct forebay_message *me
 		http_answer_message(session, message);
 	if (is_http(connection))
 		http_session_advance(session);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Metrics
+// ---------------------------------------------------------------------------------------------
+
+void http_session_count(struct http_session *session, int64_t end)
+{
+	struct metrics *metrics = session->server->metrics;
+
+	session->counted = true;
+	metrics_add(metrics, METRICS_HTTP_REQUEST_BYTES,
+	        (double)(session->head.length + session->body.received));
+	if (end)
+		metrics_count_response(metrics, session->response.status, end - session->began_us);
+	else
+		metrics_count(metrics, METRICS_HTTP_ABORTED);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -476,6 +500,8 @@ static void on_drained(struct connection *connection)
 
 void http_session_detach(struct http_session *session)
 {
+	http_session_await(session, false);
+	metrics_add(session->server->metrics, METRICS_HTTP_CONNECTIONS, -1);
 	timer_fini(&session->timer);
 	*session->link = session->next;
 	if (session->next)
@@ -487,8 +513,8 @@ static void on_closed(struct connection *connection)
 	struct http_session *session = http_session_of(connection);
 
 	http_session_forget(session, true);
-	if (session->is_log_due && session->step != HTTP_SESSION_FLUSH)
-		session->server->stats.responses[0]++;
+	if (session->is_log_due && !session->counted)
+		http_session_count(session, 0);
 	http_session_log(session);
 	http_session_detach(session);
 	session->step = HTTP_SESSION_OVER;
@@ -533,7 +559,9 @@ int http_session_open(struct http_server *server, int fd, const struct sockaddr 
 	memset((char *)session + sizeof(*connection), 0, sizeof(*session) - sizeof(*connection));
 	session->server = server;
 	session->local = local;
-	session->number = ++server->stats.connections;
+	session->number = ++server->connections;
+	metrics_count(server->metrics, METRICS_CONNECTIONS);
+	metrics_count(server->metrics, METRICS_HTTP_CONNECTIONS);
 	session->next = server->sessions;
 	session->link = &server->sessions;
 	if (session->next)

@@ -76,6 +76,7 @@ struct http_session {
 	bool waiting;     // the reply channel is open: the response isn't complete
 	bool head_timing; // the head's time has begun to run
 	bool is_log_due;  // a request has begun that will be in the access log
+	bool counted;     // and has been counted
 	struct timer timer;
 	uint32_t kept; // octets of the head that are at the start of the input
 	struct http_strict_head head;
@@ -139,6 +140,13 @@ void http_session_arm(struct http_session *session, int64_t delay);
 // Nothing more is expected from or owed to a consumer: closes the reply channel and the body channel.
 // TELL: the consumer doesn't expect that, and gets http.disconnect and the end of the body.
 void http_session_forget(struct http_session *session, bool tell);
+
+// Notes whether a consumer's response is awaited.
+void http_session_await(struct http_session *session, bool waiting);
+
+// Counts the request, whose response is complete at the time END of http_server_clock(), or never if that is 0. To
+// be called before it is written, so that whoever has got it finds it counted.
+void http_session_count(struct http_session *session, int64_t end);
 
 // The response is complete and written, or the connection is closed: logs the request.
 void http_session_log(struct http_session *session);

@@ -256,6 +256,20 @@ static int open_layer(struct master *master)
 	return 0;
 }
 
+static void open_metrics(struct master *master)
+{
+	for (int kind = 0; kind < CHILD_KINDS; kind++) {
+		char name[FOREBAY_METRIC_NAME_MAX + 1];
+
+		snprintf(name, sizeof(name), "forebay_restarts_total{process=\"%s\"}",
+		        child_kind_name((enum child_kind)kind));
+		// What a full layer has no room for isn't counted.
+		(void)forebay_metric_open(master->layer, name, FOREBAY_METRIC_COUNTER,
+		        "Processes that had ended by themselves and were started again",
+		        &master->crew.restarts[kind]);
+	}
+}
+
 static void announce(const struct listener_set *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++)
@@ -272,6 +286,7 @@ static int open_all(struct master *master)
 		return -EIO;
 	if (open_layer(master) < 0)
 		return -EIO;
+	open_metrics(master);
 	if (listener_set_open(
 	            &master->listeners, &options->bind, options->backlog, NULL, master->error) < 0)
 		return -EIO;

@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channel/name.h"
 #include "server/listener.h"
 
-#define CAPACITY_MAX 1000000 // messages that a channel may hold
+#define CAPACITY_MAX 8192 // messages that a channel may hold
 
 #define OPTION_GROUP(TITLE) {.heading = TITLE},
 #define OPTION(TYPE, FIELD, INITIAL, RANGE, VALUE, EFFECT, HELP)                                   \
@@ -171,16 +172,10 @@ static int read_word(const char *words, const char *text)
 
 static bool is_capacity(const char *text)
 {
-	const char *equals = strrchr(text, '=');
-	uint64_t number;
-
-	if (!equals || equals == text || strchr(text, ','))
-		return false;
-	for (const char *c = text; c < equals; c++)
-		if (*c <= ' ' || *c > '~')
+	for (const char *c = text; *c; c++)
+		if (*c <= ' ' || *c > '~' || *c == ',')
 			return false;
-	return read_number(equals + 1, strlen(equals + 1), number_units, &number) && number >= 1 &&
-	       number <= CAPACITY_MAX;
+	return *text && !channel_name_patterns_error(text, CAPACITY_MAX);
 }
 
 // SCHEME://HOST[:PORT], as browsers write it: lower case, without a path.
@@ -211,11 +206,13 @@ void options_row_describe(const struct options_row *row, char text[OPTIONS_REASO
 	        [OPTIONS_PATHS] = "a file name",
 	        [OPTIONS_ENUM] = "one of ",
 	        [OPTIONS_ADDRESSES] = "HOST:PORT, [IPV6]:PORT, https://HOST:PORT or unix:/PATH",
-	        [OPTIONS_CAPACITIES] = "PATTERN=N with a number N, 1..1000000",
+	        [OPTIONS_CAPACITIES] =
+	                ("PATTERN=N or PATTERN=N/POLICY with a number N, 1..8192, and a policy "
+	                 "refuse, drop-oldest or keep-latest, but for reply channels (!)"),
 	        [OPTIONS_ORIGINS] = "SCHEME://HOST[:PORT] in lower case, or same",
 	        [OPTIONS_CONFIG] = "a file name",
 	};
-	_Static_assert(CAPACITY_MAX == 1000000, "said in the text above");
+	_Static_assert(CAPACITY_MAX == 8192, "said in the text above");
 
 	snprintf(text, OPTIONS_REASON_SIZE, "%s%s", kinds[row->type], row->range ? row->range : "");
 }

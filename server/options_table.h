@@ -49,8 +49,9 @@ OPTION(INTEGER, layer_groups, "0", "0..500000", "N", RESTART,
         "groups of channels that can exist at a time; 0: as many as suit the layer's size")
 OPTION(STRING, layer_group, NULL, NULL, "GROUP", RESTART,
         "user group whose processes may attach to the layer too")
-OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N", RESTART,
-        "messages that a channel whose name matches holds; the first match wins, built in last are "
+OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N[/POLICY]", RESTART,
+        "messages that a channel whose name matches holds, and what a send does when it is full: refuse (the "
+        "default), drop-oldest, or keep-latest, which drops all that wait; the first match wins, built in last are "
         "http.request=1000, http.response!*=16, http.request.body?*=16, "
         "websocket.receive.content?*=16, websocket.send!*=32, websocket.*=1000, *=100")
 OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,

@@ -73,7 +73,7 @@ void websocket_farewell_send(struct websocket_server *server, const char *reply_
 
 	if (!is_no_room(tell(server, reply_channel, channel, order, close)))
 		return;
-	server->stats.late++;
+	metrics_count(server->metrics, METRICS_WEBSOCKET_DISCONNECTS_DELAYED);
 	log_limited(LOG_LEVEL_WARNING, "no room for websocket.disconnect, will try again");
 	farewell = malloc(sizeof(*farewell) + length + 1);
 	if (!farewell)

@@ -95,7 +95,7 @@ static void block(struct websocket_session *session)
 	connection_want_read(&session->connection, false);
 	if (session->blocked_since)
 		return;
-	server->stats.blocked++;
+	metrics_count(server->metrics, METRICS_WEBSOCKET_BLOCKED);
 	session->blocked_since = websocket_session_now(session);
 	enlist_blocked(session);
 	websocket_session_arm(session);
@@ -164,7 +164,7 @@ static void deliver(struct websocket_session *session, const char *data, size_t 
 		session->delivered = true;
 		session->active = session->asked = websocket_session_now(session);
 		session->unanswered++;
-		server->stats.received++;
+		metrics_count(server->metrics, METRICS_WEBSOCKET_RECEIVED);
 		break;
 	case FOREBAY_FULL:
 	case FOREBAY_NO_MEMORY:

@@ -14,7 +14,7 @@
 #define TRIES_MAX 16 // that fail, in one turn of the loop
 
 int websocket_server_init(struct websocket_server *server, const struct options *options,
-        struct forebay *layer, struct timer_wheel *wheel)
+        struct forebay *layer, struct timer_wheel *wheel, struct metrics *metrics)
 {
 	int result;
 
@@ -22,6 +22,7 @@ int websocket_server_init(struct websocket_server *server, const struct options 
 	server->options = options;
 	server->layer = layer;
 	server->wheel = wheel;
+	server->metrics = metrics;
 	server->last = &server->farewells;
 	server->blocked_last = &server->blocked;
 	server->message = forebay_message_new(layer);
@@ -71,7 +72,7 @@ static void write_to_member(void *owner, void *context)
 		        forebay_message_group(broadcast->message));
 	else if (!websocket_session_broadcast(
 	                 (struct websocket_session *)connection, &broadcast->frame))
-		broadcast->server->stats.skipped++;
+		metrics_count(broadcast->server->metrics, METRICS_WEBSOCKET_DROPPED_SLOW);
 }
 
 void websocket_server_broadcast(struct websocket_server *server, struct forebay_message *message)
@@ -80,7 +81,7 @@ void websocket_server_broadcast(struct websocket_server *server, struct forebay_
 	const char *wrong = websocket_message_read(message, &broadcast.frame);
 
 	if (wrong) {
-		server->stats.malformed++;
+		metrics_count(server->metrics, METRICS_WEBSOCKET_DROPPED_MALFORMED);
 		log_limited(LOG_LEVEL_WARNING, "malformed message to the group %s: %s",
 		        forebay_message_group(message), wrong);
 	} else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// websocket_server.h - what all WebSockets of a worker share: layer, options, library, counters.
+// websocket_server.h - what all WebSockets of a worker share: layer, options, library, metrics.
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,7 @@
 
 #include "channel/forebay.h"
 #include "server/lws_loop.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/timer.h"
 #include "server/websocket_deflate.h"
@@ -14,22 +15,6 @@
 struct websocket_session;
 struct websocket_content;
 struct websocket_farewell;
-
-// Counters of one worker, written by it alone, never decreasing.
-struct websocket_stats {
-	uint64_t opened;   // handshakes that were accepted
-	uint64_t closed;   // of these, ended
-	uint64_t refused;  // websocket.connect was sent, but the consumer, or time, said no
-	uint64_t received; // messages of clients that were sent to consumers
-	uint64_t sent;     // messages of consumers that were written
-	uint64_t blocked;  // messages for which there was no room at first
-	uint64_t
-	        dropped; // messages of clients that no consumer got, since there was no room in time
-	uint64_t skipped;   // messages to groups that a slow member didn't get
-	uint64_t malformed; // messages of consumers that were not written
-	uint64_t failed;    // connections ended for breaking the protocol or a limit
-	uint64_t late;      // websocket.disconnect messages that found no room at first
-};
 
 struct websocket_server {
 	const struct options *options;
@@ -43,13 +28,13 @@ struct websocket_server {
 	struct websocket_farewell *farewells,
 	        **last;                     // disconnects that found no room, oldest first
 	struct websocket_content *contents; // of large messages
-	struct websocket_stats stats;
+	struct metrics *metrics;
 	bool draining; // there will be no others
 };
 
-// Returns 0 or a negative errno, as lws_loop_init(). OPTIONS, LAYER and WHEEL must outlive the server.
+// Returns 0 or a negative errno, as lws_loop_init(). What is given must outlive the server.
 int websocket_server_init(struct websocket_server *server, const struct options *options,
-        struct forebay *layer, struct timer_wheel *wheel);
+        struct forebay *layer, struct timer_wheel *wheel, struct metrics *metrics);
 
 // To be called when all sessions have ended. What is still to be told of them is left to whoever
 // finds that this process has detached. Accepts a zeroed server.

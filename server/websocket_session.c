@@ -87,8 +87,9 @@ void websocket_session_leave(
 	if (session->said_farewell)
 		return;
 	session->said_farewell = true;
+	metrics_count_close(session->server->metrics, code);
 	if (session->blocked_since) {
-		session->server->stats.dropped++;
+		metrics_count(session->server->metrics, METRICS_WEBSOCKET_DROPPED_FULL);
 		log_limited(LOG_LEVEL_WARNING, "a message on %s was dropped: no room",
 		        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE);
 	}
@@ -131,7 +132,7 @@ void websocket_session_end(struct websocket_session *session)
 
 void websocket_session_fail(struct websocket_session *session, uint16_t code, const char *why)
 {
-	session->server->stats.failed++;
+	metrics_count(session->server->metrics, METRICS_WEBSOCKET_FAILED);
 	log_limited(LOG_LEVEL_INFO, "WebSocket closed with %u to %s: %s", code,
 	        *session->remote_address ? session->remote_address : "unix:", why);
 	websocket_session_leave(session, code, why, strlen(why));
@@ -222,7 +223,7 @@ static void refuse_message(
 {
 	log_limited(
 	        LOG_LEVEL_WARNING, "malformed message on %s: %s", session->reply_channel, wrong);
-	session->server->stats.malformed++;
+	metrics_count(session->server->metrics, METRICS_WEBSOCKET_DROPPED_MALFORMED);
 	forebay_message_free(shared);
 }
 
@@ -267,7 +268,7 @@ void websocket_session_write(struct websocket_session *session, struct websocket
 			connection_write_later(
 			        &session->connection, message->parts, message->count, shared);
 		session->active = websocket_session_now(session);
-		session->server->stats.sent++;
+		metrics_count(session->server->metrics, METRICS_WEBSOCKET_SENT);
 	}
 	if (message->close)
 		start_closing(session, message->with.code, message->with.reason,
@@ -308,7 +309,7 @@ bool websocket_session_broadcast(
 			on_backlog(connection);
 		}
 		session->active = websocket_session_now(session);
-		session->server->stats.sent++;
+		metrics_count(session->server->metrics, METRICS_WEBSOCKET_SENT);
 	}
 	if (message->close)
 		start_closing(session, message->with.code, message->with.reason,
@@ -377,7 +378,7 @@ static void on_closed(struct connection *connection)
 	timer_fini(&session->timer);
 	free(session->receive_channel);
 	session->receive_channel = NULL;
-	session->server->stats.closed++;
+	metrics_add(session->server->metrics, METRICS_WEBSOCKET_CONNECTIONS, -1);
 	*session->link = session->next;
 	if (session->next)
 		session->next->link = session->link;
@@ -403,7 +404,7 @@ static void give_up_slow(struct websocket_session *session)
 	int how = session->server->options->websocket_slow;
 
 	websocket_session_leave(session, how < 2 ? codes[how] : WEBSOCKET_ABNORMAL, "too slow", 8);
-	session->server->stats.failed++;
+	metrics_count(session->server->metrics, METRICS_WEBSOCKET_FAILED);
 	if (how < 2)
 		websocket_session_write_close(session, codes[how], "too slow", 8);
 	if (how < 2)
@@ -501,7 +502,8 @@ void websocket_session_start(struct websocket_server *server, struct connection 
 	        &session->gate, server->options->websocket_max_message, session->deflate != 0);
 	enlist(session);
 	set_no_delay(connection->fd);
-	server->stats.opened++;
+	metrics_count(server->metrics, METRICS_WEBSOCKET_OPENED);
+	metrics_count(server->metrics, METRICS_WEBSOCKET_CONNECTIONS);
 	session->inside = true;
 	result = lws_loop_open(&server->loop, &session->seam, &websocket_input_side, setup->key,
 	        setup->headers, setup->headers_length);

@@ -47,7 +47,7 @@ static void accept_it(struct http_session *session, const char *key, const char 
 	memcpy(setup.reply_channel, session->reply_channel, sizeof(setup.reply_channel));
 	memcpy(setup.remote_address, session->remote_address, sizeof(setup.remote_address));
 	session->response.status = 101;
-	session->server->stats.responses[1]++;
+	http_session_count(session, http_server_clock());
 	http_session_log(session);
 	connection_consume(connection, session->kept);
 	http_session_detach(session);
@@ -200,7 +200,7 @@ static void accept_as_told(struct http_session *session, struct websocket_messag
 	if (length < 0) {
 		log_limited(LOG_LEVEL_WARNING, "malformed message on %s: %s",
 		        session->reply_channel, wrong);
-		session->server->stats.malformed++;
+		metrics_count(session->server->metrics, METRICS_HTTP_MALFORMED);
 		forebay_message_free(shared);
 		refuse(session, 500, NULL);
 		return;
@@ -225,17 +225,17 @@ void websocket_upgrade_reply(struct http_session *session, struct forebay_messag
 	if (wrong) {
 		log_limited(LOG_LEVEL_WARNING, "malformed message on %s: %s",
 		        session->reply_channel, wrong);
-		session->server->stats.malformed++;
+		metrics_count(session->server->metrics, METRICS_HTTP_MALFORMED);
 		forebay_message_free(shared);
 	} else if (message.status) {
 		session->upgrade->answering = true;
-		session->server->websocket->stats.refused++;
+		metrics_count(session->server->metrics, METRICS_WEBSOCKET_REFUSED);
 		http_answer_message(session, shared);
 	} else if (message.has_accept ? message.accept : message.has_content) {
 		accept_as_told(session, &message, shared);
 	} else if (message.has_accept || message.close) {
 		forebay_message_free(shared);
-		session->server->websocket->stats.refused++;
+		metrics_count(session->server->metrics, METRICS_WEBSOCKET_REFUSED);
 		refuse(session, 403, "refused by the consumer");
 	} else {
 		// It only moves the channel, or says nothing: the verdict is still to come.
@@ -252,5 +252,5 @@ void websocket_upgrade_forget(struct http_session *session)
 	if (session->waiting)
 		websocket_farewell_send(
 		        session->server->websocket, session->reply_channel, NULL, 1, &close);
-	session->waiting = false;
+	http_session_await(session, false);
 }

@@ -54,6 +54,7 @@ struct worker {
 	struct forebay *layer;
 	struct timer_wheel wheel;
 	struct timer deadline; // of a graceful stop
+	struct metrics metrics;
 	struct connection_pool pool;
 	struct http_server http;
 	struct websocket_server websocket;
@@ -400,17 +401,18 @@ static int start(struct worker *worker)
 	timer_wheel_init(&worker->wheel, now_ms());
 	timer_init(&worker->deadline, on_deadline);
 	connection_pool_init(&worker->pool, worker->base, &worker->wheel, options->write_timeout,
-	        sizeof(struct http_session));
+	        sizeof(struct http_session), &worker->metrics);
 	worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	result = access_log_open(
 	        options->access_log, (enum access_log_format)options->access_log_format);
 	if (result)
 		return result;
-	result = http_server_init(
-	        &worker->http, options, worker->layer, &worker->wheel, &worker->pool);
+	metrics_init(&worker->metrics, worker->layer);
+	result = http_server_init(&worker->http, options, worker->layer, &worker->wheel,
+	        &worker->pool, &worker->metrics);
 	if (!result)
-		result = websocket_server_init(
-		        &worker->websocket, options, worker->layer, &worker->wheel);
+		result = websocket_server_init(&worker->websocket, options, worker->layer,
+		        &worker->wheel, &worker->metrics);
 	worker->http.websocket = &worker->websocket;
 	return result ? result : add_events(worker);
 }

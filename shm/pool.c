@@ -329,6 +329,20 @@ void shm_pool_free(struct shm_pool *pool, uint32_t handle)
 	store_release(&head->own, SHM_FREE); // pairs with the acquire in take_block()
 }
 
+bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t length)
+{
+	int class = class_of(pool, handle);
+	uint64_t owner;
+
+	if (class == SHM_CLASSES)
+		return false;
+	owner = load_relaxed(
+	        &pool->segment->zones[pool->first_zone[class] +
+	                              (handle - pool->first[class]) / shm_class_zone(class)]);
+	return (owner == 0 || owner == pool->uid) &&
+	       (length > EXTENT || length <= shm_class_size(class) - sizeof(struct shm_block_mem));
+}
+
 void shm_pool_trim(struct shm_pool *pool)
 {
 	for (int i = 0; i < SHM_CLASSES; i++) {

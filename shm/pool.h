@@ -124,6 +124,10 @@ static inline struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, 
 	return NULL;
 }
 
+// Whether the block HANDLE, once it is free, may serve this process for a message of LENGTH octets: it is large enough
+// and in a zone that is ours or nobody's. (A larger message takes a small block for its head, and extents.)
+bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t length);
+
 // Gives back zones that this process doesn't need while it sleeps: all but one of each class.
 void shm_pool_trim(struct shm_pool *pool);
 

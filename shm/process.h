@@ -26,7 +26,7 @@ enum shm_sleep {
 	SHM_ASLEEP_ROOM = 3,  // on the word, for room to send: messages don't wake it, nudges do
 };
 
-// The counters that this layer knows, of those that the layer above defines. It writes GONE, EXPIRED and LOST, of
+// The counters that this layer knows, of those that the layer above defines. It writes GONE, EXPIRED, LOST and DISPLACED, of
 // messages that end unread. Each is counted before its memory is free:
 // a death in between leaves it HELD, and then it is counted once more, as lost, but never not at all.
 enum shm_counter {
@@ -36,7 +36,8 @@ enum shm_counter {
 	SHM_COUNT_EXPIRED = 4, // unread for too long
 	SHM_COUNT_BAD = 6,     // scribbled over
 	SHM_COUNT_FLUSHED = 9,
-	SHM_COUNT_LOST = 10, // held by a process that died, or sent to one
+	SHM_COUNT_LOST = 10,      // held by a process that died, or sent to one
+	SHM_COUNT_DISPLACED = 12, // dropped to make room for a newer one
 };
 
 // The shared image of a slot. Written by the slot's process only, but for `sleeping` and `nudged`.

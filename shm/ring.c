@@ -110,6 +110,7 @@ enum shm_result shm_ring_push(
 			break;
 		}
 		if (is_full(ring, pool, pos)) {
+			ring->full_at = pos;
 			result = SHM_FULL;
 			break;
 		}
@@ -128,18 +129,20 @@ enum shm_result shm_ring_push(
 	return result;
 }
 
-// Which messages a pop is for: those whose time lies outside these bounds.
+// Which messages a pop is for: those before a position whose time lies outside these bounds.
 struct bounds {
+	uint64_t before;
 	int64_t from, to;
 };
 
-// Whether the block, if it is still what was SENT at that position, lies outside. A position is used
-// once, so a claim that succeeds afterwards is of the message whose time was read.
-static bool is_outside(struct shm_block_mem *block, const struct bounds *bounds)
+// Whether what was SENT in the block at POS, if it still is, is one of these. A position is used once, so a claim
+// that succeeds afterwards is of the message whose time was read.
+static bool is_wanted(struct shm_block_mem *block, uint64_t pos, const struct bounds *bounds)
 {
 	int64_t sent_at = (int64_t)load_acquire(&block->sent_at);
 
-	return sent_at < bounds->from || sent_at > bounds->to;
+	return (int64_t)(bounds->before - pos) > 0 &&
+	       (sent_at < bounds->from || sent_at > bounds->to);
 }
 
 __attribute__((always_inline)) static inline enum shm_result pop(
@@ -170,7 +173,7 @@ __attribute__((always_inline)) static inline enum shm_result pop(
 			return SHM_CLOSED;
 		block = shm_pool_block(pool, SLOT_HANDLE(word));
 		if (bounds && block && load_seq_cst(&block->own) == expected &&
-		        !is_outside(block, bounds))
+		        !is_wanted(block, pos, bounds))
 			return SHM_EMPTY;
 		// The claim is a locked operation, which nothing overtakes: the message comes at the same time.
 		for (int line = 1; block && line < SHM_PREFETCH_LINES; line++)
@@ -180,6 +183,7 @@ __attribute__((always_inline)) static inline enum shm_result pop(
 		if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
 			store_release(&ring->mem->head, pos + 1);
 			*handle = SLOT_HANDLE(word);
+			ring->taken = pos;
 			return SHM_OK;
 		}
 		pos++; // claimed by another, an old mark, or nonsense
@@ -195,7 +199,32 @@ enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint3
 enum shm_result shm_ring_pop_outside(
         struct shm_ring *ring, struct shm_pool *pool, int64_t from, int64_t to, uint32_t *handle)
 {
-	return pop(ring, pool, &(struct bounds){from, to}, handle);
+	return pop(ring, pool, &(struct bounds){INT64_MAX, from, to}, handle);
+}
+
+enum shm_result shm_ring_pop_before(
+        struct shm_ring *ring, struct shm_pool *pool, uint64_t before, uint32_t *handle)
+{
+	// No time lies between these two.
+	return pop(ring, pool, &(struct bounds){before, INT64_MAX, INT64_MIN}, handle);
+}
+
+// Continues from *POS, which no waiting message is before.
+static bool next_waiting(
+        struct shm_ring *ring, struct shm_pool *pool, uint64_t *pos, uint32_t *handle)
+{
+	uint64_t word;
+
+	*pos = true_head(ring, pool, *pos, *pos + (2ull << ring->order));
+	word = load_acquire(shm_ring_slot(ring, *pos));
+	*handle = SLOT_HANDLE(word);
+	return SLOT_CYCLE(word) == cycle_of(ring, *pos) && shm_pool_block(pool, *handle);
+}
+
+bool shm_ring_first(struct shm_ring *ring, struct shm_pool *pool, uint64_t *pos, uint32_t *handle)
+{
+	*pos = load_acquire(&ring->mem->head);
+	return next_waiting(ring, pool, pos, handle);
 }
 
 int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
@@ -204,19 +233,16 @@ int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
 
 	// What is claimed while we look is stepped over; who claims so many in that time leaves none.
 	for (int tries = 0; tries < 16; tries++) {
-		uint64_t word, sent_at;
 		struct shm_block_mem *block;
+		uint64_t sent_at;
+		uint32_t handle;
 
-		pos = true_head(ring, pool, pos, pos + (2ull << ring->order));
-		word = load_acquire(shm_ring_slot(ring, pos));
-		if (SLOT_CYCLE(word) != cycle_of(ring, pos))
+		if (!next_waiting(ring, pool, &pos, &handle))
 			return -1;
-		block = shm_pool_block(pool, SLOT_HANDLE(word));
-		if (!block)
-			return -1;
+		block = shm_pool_block(pool, handle);
 		// If it still is at this position afterwards, the time was that of this message.
 		sent_at = load_acquire(&block->sent_at);
-		if (is_waiting(ring, pool, pos, word))
+		if (load_seq_cst(&block->own) == SHM_OWN_SENT(ring->id, pos))
 			return (int64_t)sent_at;
 	}
 	return -1;

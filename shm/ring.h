@@ -55,6 +55,8 @@ struct shm_ring {
 	uint32_t capacity;
 	uint64_t
 	        head; // the last head this process has seen, to keep producers off the consumers' line
+	uint64_t full_at; // where the last push that was refused would have published
+	uint64_t taken;   // the position of what this process has claimed last
 };
 
 #define SHM_MARK 0x80000000u // in a slot's handle: closed; the rest is the generation's low 31 bits
@@ -78,19 +80,27 @@ static inline shm_atomic64 *shm_ring_slot(const struct shm_ring *ring, uint64_t 
 }
 
 // Publishes BLOCK, HELD by the caller, under HANDLE. On SHM_OK it is the channel's. Otherwise it is still
-// HELD by the caller: SHM_FULL (capacity messages are waiting), SHM_CLOSED, SHM_CORRUPT.
+// HELD by the caller: SHM_FULL (capacity messages are waiting, as seen from the position ring->full_at),
+// SHM_CLOSED, SHM_CORRUPT.
 // Lock-free: a failed CAS means another producer succeeded.
 enum shm_result shm_ring_push(
         struct shm_ring *ring, struct shm_pool *pool, uint32_t handle, struct shm_block_mem *block);
 
-// Claims the oldest message: on SHM_OK its block is HELD by the caller. SHM_EMPTY is found without
-// writing anything. Lock-free.
+// Claims the oldest message: on SHM_OK its block is HELD by the caller, and ring->taken was its position.
+// SHM_EMPTY is found without writing anything. Lock-free.
 enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle);
 
 // Claims the oldest message, as shm_ring_pop() does, if it was sent before FROM or after TO (ms), at a time
 // that is no time. SHM_EMPTY if it wasn't. What is claimed is what was looked at, whoever else receives.
 enum shm_result shm_ring_pop_outside(
         struct shm_ring *ring, struct shm_pool *pool, int64_t from, int64_t to, uint32_t *handle);
+
+// Claims the oldest message, as shm_ring_pop() does, if its position is before BEFORE. SHM_EMPTY if it isn't.
+enum shm_result shm_ring_pop_before(
+        struct shm_ring *ring, struct shm_pool *pool, uint64_t before, uint32_t *handle);
+
+// The position and handle of the oldest waiting message. False if none waits. A snapshot.
+bool shm_ring_first(struct shm_ring *ring, struct shm_pool *pool, uint64_t *pos, uint32_t *handle);
 
 // When the oldest waiting message was sent (ms), or -1 if none waits. A snapshot.
 int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool);

@@ -100,6 +100,8 @@ static unsigned place_of(enum shm_counter counter)
 		return 4;
 	case SHM_COUNT_LOST:
 		return 5;
+	case SHM_COUNT_DISPLACED:
+		return 6;
 	default:
 		return SHM_TALLIES;
 	}

@@ -45,7 +45,7 @@ void shm_pace_mark(struct shm_pace_mem *pace, uint64_t number, int64_t now);
 double shm_pace_rate(const struct shm_pace_mem *pace, uint64_t number, uint64_t most, int64_t now);
 
 // Adds to what is counted of COUNTER in that GENERATION of the channel: SHM_COUNT_FULL, _EXPIRED, _FLUSHED, _GONE,
-// _LOST or _BAD; others aren't kept by channels. Lock-free: a failed CAS means that another has counted.
+// _LOST, _DISPLACED or _BAD; others aren't kept by channels. Lock-free: a failed CAS means that another has counted.
 void shm_tally_add(struct shm_tally_mem *tally, uint32_t generation, enum shm_counter counter,
         uint64_t number);
 uint64_t shm_tally_count(

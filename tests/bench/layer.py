@@ -19,6 +19,7 @@ import tempfile
 import report
 
 PROGRAM = report.ROOT / "build-bench/tests/bench/bench_layer"
+FANOUT_CHANNELS = report.ROOT / "tests/bench/fanout_channels.py"
 
 SIZES = {128: "128 B", 1024: "1 KiB", 65536: "64 KiB"}
 ONE_WAY = ["forebay", "forebay-corked", "forebay-spin", "shm", "ck-spsc", "ck-mpmc", "boost",
@@ -39,6 +40,7 @@ COSTS = {
 }
 OWNERS = [1, 2]
 MEMBERS = [10, 1000, 100000]
+CHANNELS_REDIS_MEMBERS = 1000  # at most: of more, it takes minutes to join
 
 # By the beginning of a transport's name.
 PACKAGES = {"ck": "libck-dev", "boost": "libboost-dev and g++", "zeromq": "libzmq3-dev",
@@ -61,7 +63,9 @@ What is compared with what:
   copies a message into a buffer, always the same, and out of it; no other core is involved.
 - A queue holds 128 messages; a POSIX message queue 10 where the kernel's limits allow no more;
   ZeroMQ 64 on each side and what the socket holds; Redis senders wait while the list is longer, which
-  they look at once a batch. A pipe has the octets of 128 messages, or 1 MiB if it may not have more."""
+  they look at once a batch. A pipe has the octets of 128 messages, or 1 MiB if it may not have more.
+- channels-redis: `group_send()` of the channel layer for Django Channels, in Python, to as many channels, each
+  received from by a coroutine; the ratio is that of the layers with all that belongs to them."""
 
 
 # One measurement: what bench_layer is told.
@@ -89,6 +93,10 @@ class Jobs:
         keys = list(keys)
         self.groups.append(keys)
         for key in keys:
+            if key.name == "channels-redis":
+                if not shutil.which("redis-server"):
+                    self.excuses[key] = "redis-server not installed"
+                continue
             if key.benchmark not in ("oneway", "roundtrip"):
                 continue
             if key.name not in self.built:
@@ -100,9 +108,11 @@ class Jobs:
     def command(self, key):
         # Long enough for several sends to 100,000 members.
         seconds = max(self.arguments.seconds, 0.5 if key.benchmark in ("fanout", "singly") else 0)
-        command = [PROGRAM, key.benchmark, "--size", key.size, "--count", key.count,
-                   "--seconds", seconds, "--directory", self.directory,
-                   "--producers", key.shape[0], "--consumers", key.shape[1]]
+        command = ["--size", key.size, "--count", key.count, "--seconds", seconds,
+                   "--directory", self.directory, "--consumers", key.shape[1]]
+        if key.name == "channels-redis":
+            return ["/usr/bin/python3", str(FANOUT_CHANNELS), *map(str, command)]
+        command = [PROGRAM, key.benchmark, *command, "--producers", key.shape[0]]
         if key.benchmark in ("oneway", "roundtrip"):
             command += ["--transport", key.name]
         # Where processes share a processor, first come first served would starve some.
@@ -118,7 +128,7 @@ class Jobs:
             self.excuses[key] = "took more than 2 minutes"
             return None
         if result.returncode != 0:
-            self.excuses[key] = (result.stderr.strip().splitlines() or ["failed"])[0]
+            self.excuses[key] = (result.stderr.strip().splitlines() or ["failed"])[-1]
             return None
         return json.loads(result.stdout)
 
@@ -201,18 +211,29 @@ def crowd_table(jobs):
     return report.table(rows)
 
 
-def fanout_key(benchmark, members, owners):
-    return Key(benchmark, "forebay", 128, (1, owners), members)
+def fanout_key(benchmark, members, owners, name="forebay"):
+    return Key(benchmark, name, 128, (1, owners), members)
+
+
+def fanout_keys(members, owners):
+    """At once, by a send to each, and as channels_redis does it."""
+    keys = [fanout_key(name, members, owners) for name in ("fanout", "singly")]
+    if members <= CHANNELS_REDIS_MEMBERS:
+        keys.append(fanout_key("fanout", members, owners, "channels-redis"))
+    return keys
 
 
 def fanout_table(jobs):
-    rows = [["deliveries/s, 128 B", "members", "group", "a send each", "group to a send each"]]
+    rows = [["deliveries/s, 128 B", "members", "group", "a send each", "group to that",
+             "channels-redis", "group to that"]]
     for owners in OWNERS:
         for members in MEMBERS:
-            group, singly = (fanout_key(name, members, owners) for name in ("fanout", "singly"))
-            rows.append([f"{owners} owning process{'es' if owners > 1 else ''}", f"{members:,}",
-                         rate(jobs.median("rate", group)), rate(jobs.median("rate", singly)),
-                         jobs.ratio("rate", group, singly)])
+            group, *others = fanout_keys(members, owners)
+            row = [f"{owners} owning process{'es' if owners > 1 else ''}", f"{members:,}",
+                   rate(jobs.median("rate", group))]
+            for other in others:
+                row += [rate(jobs.median("rate", other)), jobs.ratio("rate", group, other)]
+            rows.append(row + ["-"] * (len(rows[0]) - len(row)))
     return report.table(rows)
 
 
@@ -287,7 +308,7 @@ def text_of(jobs, arguments):
         "Several senders and receivers." + crowd_note, crowd_table(jobs),
         "What a message of 128 B costs one process, send and receive (`all in turn`: send):",
         cost_table(jobs),
-        "To the members of a group, which are reply channels, at once and by a send to each:",
+        "To the members of a group, which are reply channels: at once, by a send to each, and by channels_redis:",
         fanout_table(jobs), NOTES + excuses(jobs)]
     return "\n\n".join(parts)
 
@@ -316,7 +337,7 @@ def add_groups(jobs):
         jobs.add_group(Key("oneway", name, 128, shape) for name in CROWDS)
     for owners in OWNERS:
         for members in MEMBERS:
-            jobs.add_group(fanout_key(name, members, owners) for name in ("fanout", "singly"))
+            jobs.add_group(fanout_keys(members, owners))
     for benchmark in COSTS:
         jobs.add_group(cost_keys(benchmark))
 

@@ -45,18 +45,35 @@ TEST(the_first_pattern_that_matches_gives_the_capacity)
 {
 	const char *patterns = "http.request=1000,http.response!*=10,a=b=7,*=100";
 
-	EXPECT_INT(channel_name_capacity(patterns, "http.request"), 1000);
-	EXPECT_INT(channel_name_capacity(patterns, "http.response!0000000000000001"), 10);
-	EXPECT_INT(channel_name_capacity(patterns, "a=b"), 7);
-	EXPECT_INT(channel_name_capacity(patterns, "anything"), 100);
-	EXPECT_INT(channel_name_capacity("x=1", "y"), 0);
-	EXPECT(channel_name_patterns_valid(patterns, 8192, 2048));
-	EXPECT(!channel_name_patterns_valid("a=0", 8192, 2048));
-	EXPECT(!channel_name_patterns_valid("a=8193", 8192, 2048));
-	EXPECT(!channel_name_patterns_valid("a", 8192, 2048));
-	EXPECT(!channel_name_patterns_valid("a=1x", 8192, 2048));
-	EXPECT(!channel_name_patterns_valid("=1", 8192, 2048));
-	EXPECT(!channel_name_patterns_valid("a=1", 8192, 3));
+	EXPECT_INT(channel_name_rule(patterns, "http.request").capacity, 1000);
+	EXPECT_INT(channel_name_rule(patterns, "http.response!0000000000000001").capacity, 10);
+	EXPECT_INT(channel_name_rule(patterns, "a=b").capacity, 7);
+	EXPECT_INT(channel_name_rule(patterns, "anything").capacity, 100);
+	EXPECT_INT(channel_name_rule("x=1", "y").capacity, 0);
+	EXPECT(!channel_name_patterns_error(patterns, 8192));
+	EXPECT(channel_name_patterns_error("a=0", 8192));
+	EXPECT(channel_name_patterns_error("a=8193", 8192));
+	EXPECT(channel_name_patterns_error("a", 8192));
+	EXPECT(channel_name_patterns_error("a=1x", 8192));
+	EXPECT(channel_name_patterns_error("=1", 8192));
+	EXPECT(channel_name_patterns_error("a=4294967297", 8192));
+}
+
+TEST(a_pattern_says_what_a_full_channel_does)
+{
+	const char *patterns = "a/b=2/keep-latest,c=3/refuse,d*=4/drop-oldest,*=5";
+
+	EXPECT(!channel_name_patterns_error(patterns, 8192));
+	EXPECT_INT(channel_name_rule(patterns, "a/b").policy, FOREBAY_KEEP_LATEST);
+	EXPECT_INT(channel_name_rule(patterns, "a/b").capacity, 2);
+	EXPECT_INT(channel_name_rule(patterns, "c").policy, FOREBAY_REFUSE);
+	EXPECT_INT(channel_name_rule(patterns, "d?0000000000000001").policy, FOREBAY_DROP_OLDEST);
+	EXPECT_INT(channel_name_rule(patterns, "d!0000000000000001").policy, FOREBAY_REFUSE);
+	EXPECT_INT(channel_name_rule(patterns, "d!0000000000000001").capacity, 4);
+	EXPECT_INT(channel_name_rule(patterns, "x").policy, FOREBAY_REFUSE);
+	EXPECT(channel_name_patterns_error("a=1/keep", 8192));
+	EXPECT(strstr(channel_name_patterns_error("a!*=1/keep-latest", 8192), "reply"));
+	EXPECT_STRING(forebay_policy_name(FOREBAY_DROP_OLDEST), "drop-oldest");
 }
 
 static uint32_t matched(const char *pattern, const char *name)
@@ -64,7 +81,7 @@ static uint32_t matched(const char *pattern, const char *name)
 	char patterns[256];
 
 	snprintf(patterns, sizeof patterns, "%s=1", pattern);
-	return channel_name_capacity(patterns, name);
+	return channel_name_rule(patterns, name).capacity;
 }
 
 TEST(patterns_match_as_pythons_fnmatch_does)

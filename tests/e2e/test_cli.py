@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -175,7 +176,7 @@ def test_stat_has_the_statistics_of_channels(layer):
     assert jobs["messages_max_age"] >= 0
     assert channels["more"]["messages_max_age"] == 0
     assert channels["more"]["dropped"] == {
-        "expired": 0, "flushed": 1, "gone": 0, "bad": 0, "lost": 0}
+        "expired": 0, "flushed": 1, "displaced": 0, "gone": 0, "bad": 0, "lost": 0}
     assert channels["more"]["received"] == 0
 
 
@@ -223,3 +224,32 @@ def test_shell_consumer_answers_a_request(serve):
         assert client.response().body == b"from a shell"
         late = server.forebay("send", "--layer", "test", request["reply_channel"], "{}")
         assert late.returncode == 1 and b"ended" in late.stderr
+
+
+def test_receive_says_how_much_it_missed(tmp_path):
+    with Layer(tmp_path, name="default", must_exist=False, size=8 << 20,
+               capacities=b"ticks=2/drop-oldest,state=3/keep-latest") as layer:
+        layer.directory = tmp_path
+        with subprocess.Popen(
+                [FOREBAY, "receive", "--gaps", "--count", "3", "ticks"], stdout=subprocess.PIPE,
+                env={**os.environ, "FOREBAY_DIR": str(tmp_path)}) as process:
+            layer.send("ticks", {"n": 0})
+            lines = [process.stdout.readline()]
+            os.kill(process.pid, signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)  # stopped, so that it takes none meanwhile
+            for n in range(1, 6):
+                layer.send("ticks", {"n": n})
+            os.kill(process.pid, signal.SIGCONT)
+            lines += [process.stdout.readline(), process.stdout.readline()]
+            assert process.wait(TIMEOUT) == 0
+        assert [json.loads(line) for line in lines] == [
+            {"gap": 0, "message": {"n": 0}}, {"gap": 3, "message": {"n": 4}}, {"gap": 0, "message": {"n": 5}}]
+        for n in range(4):
+            layer.send("state", {"n": n})
+        result = forebay(layer, "receive", "--with-channel", "--gaps", "state")
+        assert json.loads(result.stdout) == {"channel": "state", "gap": 0, "message": {"n": 3}}
+        stat = json.loads(forebay(layer, "stat", "--json").stdout)
+        assert stat["counters"]["displaced"] == 6
+        ticks, = [channel for channel in stat["channels"] if channel["name"] == "ticks"]
+        assert (ticks["policy"], ticks["dropped"]["displaced"], ticks["full"]) == ("drop-oldest", 3, 0)
+        assert b"displaced" in forebay(layer, "stat").stdout

@@ -339,6 +339,8 @@ def test_pid_file_of_a_dead_process_does_not_matter(serve, tmp_path):
     (["--user", "no-such-user"], b"no-such-user"),
     (["--timeout-status", "200"], b"timeout-status"),
     (["--capacity", "a"], b"capacity"),
+    (["--capacity", "a=1/newest"], b"drop-oldest"),
+    (["--capacity", "websocket.send!*=8/drop-oldest"], b"reply channels"),
     (["extra"], b"extra"),
 ], ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "")
 def test_bad_options_are_refused_in_a_sentence(tmp_path, options, text):

@@ -18,6 +18,7 @@ static struct options options;
 static struct event_base *base;
 static struct timer_wheel wheel;
 static struct connection_pool pool;
+static struct metrics metrics;
 static struct http_server server;
 
 static void setup(void)
@@ -32,9 +33,11 @@ static void setup(void)
 	fuzz_require(forebay_listen(fuzz_layer(), "http.disconnect") == 0);
 	base = event_base_new();
 	timer_wheel_init(&wheel, 0);
+	metrics_init(&metrics, fuzz_layer());
 	connection_pool_init(
-	        &pool, base, &wheel, options.write_timeout, sizeof(struct http_session));
-	fuzz_require(http_server_init(&server, &options, fuzz_layer(), &wheel, &pool) == 0);
+	        &pool, base, &wheel, options.write_timeout, sizeof(struct http_session), &metrics);
+	fuzz_require(
+	        http_server_init(&server, &options, fuzz_layer(), &wheel, &pool, &metrics) == 0);
 }
 
 // Receives as consumer and as worker, which in this process share an attachment.

@@ -199,4 +199,21 @@ MUTANTS = {
     "reap_no_group": ("compact.c", [
         ("		shm_compact_recover(table, i, slot);\n", "		(void)i;\n"),
     ]),
+    # One more than is needed.
+    "displace_too_much": ("displace.c", [
+        ("ring->full_at - ring->capacity + 1;", "ring->full_at - ring->capacity + 2;"),
+    ]),
+    "displace_without_claim": ("ring.c", [
+        ("		if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {\n",
+         "		if (block && (bounds ? (expected = load_seq_cst(&block->own),\n"
+         "		                       store_release(&block->own, SHM_OWN_HELD(pool->uid)),\n"
+         "		                       expected == SHM_OWN_SENT(ring->id, pos))\n"
+         "		                     : cas_seq_cst(&block->own, &expected,\n"
+         "		                               SHM_OWN_HELD(pool->uid)))) {\n"),
+    ]),
+    "displace_count_last": ("displace.c", [
+        ("	shm_tally_drop(table, ring, SHM_COUNT_DISPLACED, handle);\n",
+         "	shm_pool_free(table->pool, handle);\n"
+         "	shm_process_count(table->self, SHM_COUNT_DISPLACED, 1);\n"),
+    ]),
 }

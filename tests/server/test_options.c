@@ -177,6 +177,21 @@ TEST(capacities_end_with_the_built_in_ones)
 	EXPECT_INT(PARSE("--capacity==3"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--capacity=a=1,b=2"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--capacity=a b=1"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--capacity="), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--capacity=a=8193"), OPTIONS_INVALID);
+}
+
+TEST(a_capacity_may_come_with_a_policy)
+{
+	char *text;
+
+	EXPECT_INT(PARSE("--capacity", "ticks.*=1/drop-oldest", "--capacity=a=2/keep-latest"), 0);
+	text = options_capacities(&options);
+	EXPECT(strncmp(text, "ticks.*=1/drop-oldest,a=2/keep-latest,http.request=1000,", 56) == 0);
+	free(text);
+	EXPECT_INT(PARSE("--capacity=a=1/"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--capacity=a=1/newest"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--capacity=websocket.send!*=1/drop-oldest"), OPTIONS_INVALID);
 }
 
 TEST(relative_file_names_become_absolute)

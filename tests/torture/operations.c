@@ -43,6 +43,14 @@ static void stage_full(struct world *world)
 		world_send(world, world->a, WORLD_A, "small", 10, WORLD_MUST);
 }
 
+// Of these, the first has to go for one more.
+static void stage_full_fresh(struct world *world)
+{
+	for (int i = 0; i < WORLD_SMALL; i++)
+		world_send(
+		        world, world->a, WORLD_A, "fresh", i == 0 ? WORLD_LARGE : 10, WORLD_SENT);
+}
+
 static void stage_no_credit(struct world *world)
 {
 	strcpy(victim_target, world->reply);
@@ -346,6 +354,12 @@ const struct operation operations[] = {
                 .name = "send to a full channel",
                 .stage = stage_full,
                 .ready = victim_ready_send_small,
+                .act = victim_act_send,
+        },
+        {
+                .name = "send to a channel that drops the oldest",
+                .stage = stage_full_fresh,
+                .ready = victim_ready_send_fresh,
                 .act = victim_act_send,
         },
         {

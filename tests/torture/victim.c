@@ -134,6 +134,11 @@ void victim_ready_send_small(void)
 	prepare("small", 100);
 }
 
+void victim_ready_send_fresh(void)
+{
+	prepare("fresh", 100);
+}
+
 void victim_ready_send_passing(void)
 {
 	send_now("ending", 50, WORLD_MUST);

@@ -116,6 +116,7 @@ void victim_ready_receive_quiet(void);
 void victim_ready_reply_close(void);
 void victim_ready_send(void);
 void victim_ready_send_first(void);
+void victim_ready_send_fresh(void);
 void victim_ready_send_large(void);
 void victim_ready_send_new(void);
 void victim_ready_send_passing(void);

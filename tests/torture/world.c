@@ -10,7 +10,7 @@
 #include "tests/torture/victim.h"
 
 #define COMPLAINTS_MAX 10 // printed of one operation
-#define PATTERNS       "small=2,*=100"
+#define PATTERNS       "small=2,fresh=2/drop-oldest,*=100"
 
 const char *const world_violation_names[WORLD_VIOLATIONS] = {
         [WORLD_BLOCKED] = "blocked",
@@ -100,7 +100,7 @@ void world_init(struct world *world)
 	if (!world->a || !world->b)
 		bail_out(forebay_error());
 	if (forebay_listen(world->b, "work") != 0 || forebay_listen(world->b, "small") != 0 ||
-	        forebay_listen(world->b, "quiet") != 0 ||
+	        forebay_listen(world->b, "fresh") != 0 || forebay_listen(world->b, "quiet") != 0 ||
 	        forebay_reply_open(world->b, "reply", WORLD_WINDOW, world, world->reply) != 0)
 		bail_out("b can't listen");
 	for (int i = 0; i < WORLD_MEMBERS; i++)
@@ -122,7 +122,8 @@ static uint64_t count_dropped(struct world *world)
 
 	(void)forebay_stat(world->a, &stat);
 	return stat.counters[FOREBAY_COUNT_LOST] + stat.counters[FOREBAY_COUNT_EXPIRED] +
-	       stat.counters[FOREBAY_COUNT_FLUSHED] + stat.counters[FOREBAY_COUNT_GONE];
+	       stat.counters[FOREBAY_COUNT_FLUSHED] + stat.counters[FOREBAY_COUNT_GONE] +
+	       stat.counters[FOREBAY_COUNT_DISPLACED];
 }
 
 void world_begin(struct world *world, const char *what, uint32_t instruction)
