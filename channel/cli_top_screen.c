@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // cli_top_screen.c - lines of text on a terminal, by ncurses.
+#include "channel/cli_top.h"
+
 #include <curses.h>
 #include <stdlib.h>
+#include <term.h>
 #include <unistd.h>
-
-#include "channel/cli_top.h"
 
 enum { ALARM_PAIR = 1 };
 
@@ -21,18 +22,22 @@ static bool can(const char *name)
 const char *top_screen_begin(void)
 {
 	const char *term = getenv("TERM");
+	bool drawable;
+	int found;
 
 	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
 		return "input and output are no terminal";
 	if (!term || !*term)
 		return "TERM isn't set";
+	if (setupterm(term, STDOUT_FILENO, &found) != OK)
+		return "TERM names a terminal that isn't known here";
+	drawable = can("cup") && can("clear");
+	(void)del_curterm(cur_term);
+	if (!drawable)
+		return "this terminal can't be drawn on";
 	screen = newterm(term, stdout, stdin);
 	if (!screen)
-		return "TERM names a terminal that isn't known here";
-	if (!can("cup") || !can("clear")) {
-		top_screen_end();
-		return "this terminal can't be drawn on";
-	}
+		return "this terminal can't be used";
 	cbreak();
 	noecho();
 	nonl();
