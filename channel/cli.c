@@ -101,7 +101,8 @@ static int run_check(const struct channel_cli_arguments *arguments)
 const char channel_cli_summary[] =
         "  send CHANNEL [JSON|-]  send a message (from stdin by default)\n"
         "  receive CHANNEL...     wait for messages and print them, one a line\n"
-        "  stat                   show counters, processes, channels and memory of a layer\n"
+        "  stat [CHANNEL...]      show counters, processes, channels and memory of a layer\n"
+        "  top                    the same, live\n"
         "  group VERB ...         add, discard, list members of groups; send to all of one\n"
         "  flush [CHANNEL]        drop the messages that wait\n"
         "  check                  validate a layer's shared memory, and mend it\n";
@@ -155,6 +156,13 @@ static const struct command commands[] = {
                 .help = channel_cli_stat_help,
         },
         {
+                .name = "top",
+                .letters = "ibns",
+                .defaults = {.timeout = 1000, .count = -1},
+                .run_unattached = channel_cli_top,
+                .help = channel_cli_top_help,
+        },
+        {
                 .name = "group",
                 .letters = "j",
                 .names_min = 1,
@@ -205,6 +213,9 @@ static const struct option options[] = {
         {"gaps", no_argument, NULL, 'g'},
         {"json", no_argument, NULL, 'j'},
         {"repair", no_argument, NULL, 'r'},
+        {"interval", required_argument, NULL, 'i'},
+        {"batch", no_argument, NULL, 'b'},
+        {"sort", required_argument, NULL, 's'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
 };
@@ -238,6 +249,7 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 		arguments->layer = value;
 		return true;
 	case 't':
+	case 'i':
 		return parse_timeout(value, &arguments->timeout);
 	case 'n':
 		return parse_count(value, &arguments->count);
@@ -252,6 +264,11 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 		return arguments->json = true;
 	case 'r':
 		return arguments->repair = true;
+	case 'b':
+		return arguments->batch = true;
+	case 's':
+		arguments->sort = value;
+		return true;
 	default:
 		return false;
 	}
@@ -264,7 +281,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 
 	opterr = 0; // its messages would lack the program's name
 	optind = 0; // starts over: main may have parsed options of its own
-	while ((letter = getopt_long(argc, argv, ":l:t:n:fcgjrh", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":l:t:n:fcgjri:bs:h", options, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(command->help, stdout);
 			return channel_cli_flush();

@@ -11,10 +11,11 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TIMED_OU
 // What the command line said.
 struct channel_cli_arguments {
 	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
-	int timeout;       // milliseconds; -1: for ever
-	long count;        // messages; -1: no end
-	bool with_channel, gaps, json, repair;
-	char **names; // what is left: channels, or a channel and a message
+	int timeout;       // milliseconds, or an interval; -1: for ever
+	long count;        // messages, or looks; -1: no end
+	bool with_channel, gaps, json, repair, batch;
+	const char *sort; // NULL: as usual
+	char **names;     // what is left: channels, or a channel and a message
 	int name_count;
 };
 
@@ -42,6 +43,9 @@ int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *
 extern const char channel_cli_stat_help[];
 int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_group_help[];
+
+int channel_cli_top(const struct channel_cli_arguments *arguments);
+extern const char channel_cli_top_help[];
 
 // LAYER may be NULL.
 int channel_cli_check(const char *layer, bool repair, bool json);

@@ -5,9 +5,9 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 build_packages=(gcc libc6-dev meson ninja-build pkg-config
-	libevent-dev libhttp-parser-dev libyajl-dev libssl-dev libwebsockets-dev zlib1g-dev)
+	libevent-dev libhttp-parser-dev libyajl-dev libssl-dev libwebsockets-dev zlib1g-dev libncurses-dev)
 # util-linux has setarch, which ThreadSanitizer needs on some kernels, and unshare: some tests mount a tmpfs.
-test_packages=("${build_packages[@]}" python3 python3-pytest python3-django python3-websockets
+test_packages=("${build_packages[@]}" python3 python3-pytest python3-django python3-websockets python3-pyte
 	curl openssl mount util-linux)
 check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
 # What scripts/bench layer compares with.
@@ -47,7 +47,7 @@ install_packages()
 
 	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 		command -v meson >/dev/null && command -v ninja >/dev/null &&
-			pkg-config --exists libevent_core yajl libcrypto libwebsockets zlib 2>/dev/null && return
+			pkg-config --exists libevent_core yajl libcrypto libwebsockets zlib ncurses 2>/dev/null && return
 		echo "This is no Debian system. Please install what these Debian packages contain:" >&2
 		printf '  %s\n' "$@" >&2
 		exit 1

@@ -29,7 +29,7 @@ def test_version(tmp_path):
     assert run_forebay(tmp_path, "--version").stdout == f"forebay {version}\n".encode()
 
 
-@pytest.mark.parametrize("subcommand", [None, "serve", "send", "receive", "stat", "group", "flush", "check"])
+@pytest.mark.parametrize("subcommand", [None, "serve", "send", "receive", "stat", "top", "group", "flush", "check"])
 def test_help(tmp_path, subcommand):
     result = run_forebay(tmp_path, *([subcommand] if subcommand else []), "--help")
     assert result.returncode == 0 and result.stdout.startswith(b"Usage: forebay")
@@ -39,7 +39,7 @@ def test_help(tmp_path, subcommand):
 
 def test_help_names_every_subcommand(tmp_path):
     text = run_forebay(tmp_path, "--help").stdout.decode()
-    for subcommand in ("serve", "send", "receive", "stat", "group", "flush", "check"):
+    for subcommand in ("serve", "send", "receive", "stat", "top", "group", "flush", "check"):
         assert f"\n  {subcommand} " in text
 
 
