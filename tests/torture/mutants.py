@@ -300,6 +300,13 @@ MUTANTS = [
         "	(void)settle_wills;",
         "announce",
     ),
+    (
+        "a channel goes on counting where the one before it in its entry stopped",
+        "shm/tally.c",
+        "behind(generation, word) == 0 ? word & NUMBER_MASK : 0;\n\n		if",
+        "word & NUMBER_MASK;\n\n		if",
+        "send into a new channel",
+    ),
 ]
 
 
