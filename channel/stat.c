@@ -185,9 +185,13 @@ int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay
 	*stat = (struct forebay_channel_stat){.oldest = -1};
 	if (channel_is_blind(layer))
 		return -ESTALE;
-	if (channel_name_kind(name, &id) != CHANNEL_PLAIN &&
-	        channel_name_kind(name, &id) != CHANNEL_STREAM)
+	switch (channel_name_kind(name, &id)) {
+	case CHANNEL_BAD:
+	case CHANNEL_REPLY:
 		return FOREBAY_BAD_NAME;
+	default:
+		break;
+	}
 	if (!find_channel(layer, name, &index) ||
 	        !read_entry(layer, index, channel_now(), found, stat) || strcmp(found, name) != 0)
 		*stat = (struct forebay_channel_stat){.oldest = -1,
