@@ -27,6 +27,7 @@
 #define AGAIN   100 // ms until what found no room is tried again
 #define FEW     64  // messages that are due at a time, for which no memory is asked
 #define REFUSED 64  // destinations remembered in one pass
+#define TRIES   16  // to publish again, because others are faster; more only if somebody scribbles
 
 // ---------------------------------------------------------------------------------------------
 // Sending
@@ -199,13 +200,14 @@ static uint32_t adopt(struct forebay *layer, const struct shm_ring *ring, uint32
 
 // Publishes HANDLE, which was in the channel before and is HELD by us, at its end: beyond its capacity, if need be. Then
 // the oldest message takes its place in our hand, until one finds a gap. There are as many positions more as can be
-// in hands, so the channel is never full in this sense; but another's scribbles may make it so.
-static void put_back(struct forebay *layer, struct shm_ring *ring, uint32_t handle)
+// in hands, so the channel is never full in this sense; but another's scribbles may make it so. Returns how many
+// were published.
+static uint32_t put_back(struct forebay *layer, struct shm_ring *ring, uint32_t handle)
 {
-	uint32_t next = SHM_HANDLE_NONE;
+	uint32_t next = SHM_HANDLE_NONE, moved = 0, left = TRIES;
 
 	handle = adopt(layer, ring, handle);
-	for (uint32_t left = 2u << SHM_WIDE_ORDER; left > 0 && handle != SHM_HANDLE_NONE; left--) {
+	while (handle != SHM_HANDLE_NONE && left > 0 && moved < 1u << ring->order) {
 		struct shm_ring whole = *ring;
 		enum shm_result result;
 
@@ -215,42 +217,54 @@ static void put_back(struct forebay *layer, struct shm_ring *ring, uint32_t hand
 		if (result == SHM_OK) {
 			// It was sent once, so it counts once.
 			(void)fetch_add_relaxed(&layer->segment.channel[ring->id].base, 1);
-			if (next == SHM_HANDLE_NONE)
-				return;
-			handle = adopt(layer, ring, next);
+			moved++;
+			handle = next == SHM_HANDLE_NONE ? next : adopt(layer, ring, next);
 			next = SHM_HANDLE_NONE;
-		} else if (result == SHM_FULL && next == SHM_HANDLE_NONE) {
-			(void)shm_ring_pop(ring, &layer->pool, &next);
-		} else if (result == SHM_CLOSED) {
-			find_again(layer, ring);
-		} else if (result == SHM_CORRUPT) {
-			break;
+			continue;
 		}
+		left--;
+		if (result == SHM_FULL && next == SHM_HANDLE_NONE &&
+		        shm_ring_pop(ring, &layer->pool, &next) == SHM_OK)
+			left = TRIES;
+		else if (result == SHM_CLOSED)
+			find_again(layer, ring);
 	}
 	if (handle != SHM_HANDLE_NONE)
 		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, handle);
 	if (next != SHM_HANDLE_NONE)
 		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, next);
+	return moved;
+}
+
+// Moves messages from the channel's front to its end until HANDLE finds a gap; at most once each.
+static enum shm_result push_packed(
+        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
+{
+	uint64_t head, tail, pending = shm_ring_pending(ring, &layer->pool, &head, &tail);
+	enum shm_result result = SHM_FULL;
+	uint32_t oldest;
+
+	if (pending >= ring->capacity)
+		return SHM_FULL;
+	for (uint64_t moved = 0; result == SHM_FULL && moved <= pending;) {
+		uint32_t more = 0;
+
+		if (shm_ring_pop(ring, &layer->pool, &oldest) == SHM_OK)
+			more = put_back(layer, ring, oldest);
+		result = shm_ring_push(ring, &layer->pool, handle, block);
+		if (more == 0)
+			break;
+		moved += more;
+	}
+	return result;
 }
 
 enum shm_result channel_delay_push(
         struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
 {
 	enum shm_result result = shm_ring_push(ring, &layer->pool, handle, block);
-	uint64_t head, tail, pending;
-	uint32_t oldest;
 
-	if (result != SHM_FULL)
-		return result;
-	pending = shm_ring_pending(ring, &layer->pool, &head, &tail);
-	if (pending >= ring->capacity)
-		return SHM_FULL;
-	while (result == SHM_FULL && pending-- > 0) {
-		if (shm_ring_pop(ring, &layer->pool, &oldest) == SHM_OK)
-			put_back(layer, ring, oldest);
-		result = shm_ring_push(ring, &layer->pool, handle, block);
-	}
-	return result;
+	return result == SHM_FULL ? push_packed(layer, ring, handle, block) : result;
 }
 
 // ---------------------------------------------------------------------------------------------

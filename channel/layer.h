@@ -49,9 +49,9 @@ struct channel_message_mem {
 	uint32_t envelope; // octets
 	uint32_t content;  // octets
 	uint32_t kind;     // enum forebay_content
-	uint32_t
-	        endpoint; // of a message to a reply channel: which one; to a group: its entry ...; of one that
-	        // waits in asgi.delay: octets of its destination's name, behind the content
+	// Of a message to a reply channel: which one; to a group: its entry ... Of one that waits in asgi.delay: octets
+	// of its destination's name, which follows the content.
+	uint32_t endpoint;
 	uint64_t generation; // ... and which use of it ...
 	uint32_t sequence;   // ... and, for a reply channel, which of its sequence numbers
 	uint32_t to_group;   // 1 if to a group
