@@ -258,7 +258,9 @@ static void read_totals(const struct shm_segment *segment, struct forebay_layer_
 	statistics->channel_full_count = counters[FOREBAY_COUNT_FULL];
 	statistics->channel_full_count_per_second = shm_pace_rate(&segment->housekeeping->full,
 	        counters[FOREBAY_COUNT_FULL], counters[FOREBAY_COUNT_FULL], now);
-	stat->age = now > segment->made_at ? now - segment->made_at : 0;
+	stat->age = channel_age(segment->made_at);
+	if (stat->age < 0)
+		stat->age = 0; // the time was scribbled over
 }
 
 int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)
