@@ -113,7 +113,7 @@ const char channel_cli_summary[] =
 static const struct command commands[] = {
         {
                 .name = "send",
-                .letters = "t",
+                .letters = "ta",
                 .names_min = 1,
                 .names_max = 2,
                 .run = channel_cli_send,
@@ -122,7 +122,13 @@ static const struct command commands[] = {
                         "Sends one message, a JSON object, read from stdin unless it is given.\n"
                         "`content` may be text, or base64 with \"binary\": true.\n"
                         "\n" LAYER_HELP "  -t, --timeout SEC    wait so long if the channel is "
-                        "full (default 0)\n" HELP_HELP "\n"
+                        "full (default 0)\n"
+                        "  -a, --after TIME     have it delivered so much later: seconds, or with "
+                        "a\n"
+                        "                       unit, as 1500ms, 2.5s, 10m, 1h, 2d. Any process "
+                        "that\n"
+                        "                       uses the layer then delivers it; this one "
+                        "ends.\n" HELP_HELP "\n"
                         "Exit status: 0 sent, 1 not sent (stderr says why), 2 wrong usage,\n"
                         "3 the channel stayed full.\n",
         },
@@ -207,6 +213,7 @@ bool channel_cli_knows(const char *name)
 static const struct option options[] = {
         {"layer", required_argument, NULL, 'l'},
         {"timeout", required_argument, NULL, 't'},
+        {"after", required_argument, NULL, 'a'},
         {"count", required_argument, NULL, 'n'},
         {"follow", no_argument, NULL, 'f'},
         {"with-channel", no_argument, NULL, 'c'},
@@ -232,6 +239,29 @@ static bool parse_timeout(const char *text, int *timeout)
 	return true;
 }
 
+// Seconds, or with a unit, to milliseconds, as many as a message can be delayed.
+static bool parse_after(const char *text, int *after)
+{
+	static const struct {
+		const char *name;
+		double milliseconds;
+	} units[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
+	char *end;
+	double number = strtod(text, &end), most = FOREBAY_DELAY_MAX;
+
+	if (end == text || !(number >= 0))
+		return false;
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+		if (strcmp(end, units[i].name) != 0)
+			continue;
+		if (number * units[i].milliseconds > most)
+			return false;
+		*after = (int)(number * units[i].milliseconds + 0.5);
+		return true;
+	}
+	return false;
+}
+
 static bool parse_count(const char *text, long *count)
 {
 	char *end;
@@ -251,6 +281,8 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 	case 't':
 	case 'i':
 		return parse_timeout(value, &arguments->timeout);
+	case 'a':
+		return parse_after(value, &arguments->after);
 	case 'n':
 		return parse_count(value, &arguments->count);
 	case 'f':
@@ -281,7 +313,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 
 	opterr = 0; // its messages would lack the program's name
 	optind = 0; // starts over: main may have parsed options of its own
-	while ((letter = getopt_long(argc, argv, ":l:t:n:fcgjri:bs:h", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":l:t:a:n:fcgjri:bs:h", options, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(command->help, stdout);
 			return channel_cli_flush();

@@ -12,6 +12,7 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TIMED_OU
 struct channel_cli_arguments {
 	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
 	int timeout;       // milliseconds, or an interval; -1: for ever
+	int after;         // milliseconds
 	long count;        // messages, or looks; -1: no end
 	bool with_channel, gaps, json, repair, batch;
 	const char *sort; // NULL: as usual

@@ -82,13 +82,37 @@ struct forebay_message *channel_cli_message(struct forebay *layer, const char *j
 	return message;
 }
 
+// What forebay_send() to asgi.delay may say besides.
+static bool explain_delay(const char *channel, int result)
+{
+	if (strcmp(channel, "asgi.delay") != 0)
+		return false;
+	if (result == FOREBAY_BAD_MESSAGE)
+		channel_cli_complain(
+		        "a message to asgi.delay has a `channel`, a `delay` of 1 to %d "
+		        "milliseconds and, as its `content`, the message to be sent, an object",
+		        FOREBAY_DELAY_MAX);
+	else if (result == FOREBAY_BAD_NAME)
+		channel_cli_complain("a delayed message can't be sent to that `channel`");
+	else if (result == FOREBAY_GONE)
+		channel_cli_complain("the connection that is its `channel` has ended");
+	else
+		return false;
+	return true;
+}
+
 static int explain_send(const char *channel, int result)
 {
+	if (explain_delay(channel, result))
+		return EXIT_FAILED;
 	switch (result) {
 	case 0:
 		return EXIT_DONE;
 	case FOREBAY_FULL:
-		channel_cli_complain("channel %s is full: nobody reads it fast enough", channel);
+		channel_cli_complain("channel %s is full: %s", channel,
+		        strcmp(channel, "asgi.delay") == 0
+		                ? "too many messages wait to be delivered later"
+		                : "nobody reads it fast enough");
 		break;
 	case FOREBAY_TIMEOUT:
 		channel_cli_complain("channel %s is full, and no room came in time", channel);
@@ -111,16 +135,33 @@ static int explain_send(const char *channel, int result)
 	return EXIT_FAILED;
 }
 
+static int send_message(struct forebay *layer, struct forebay_message *message,
+        const struct channel_cli_arguments *arguments)
+{
+	const char *channel = arguments->names[0];
+
+	if (arguments->after == 0)
+		return forebay_send(layer, channel, message, arguments->timeout);
+	return forebay_send_after(layer, channel, message, arguments->after);
+}
+
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	const char *channel = arguments->names[0];
-	struct forebay_message *message =
-	        channel_cli_message(layer, arguments->name_count > 1 ? arguments->names[1] : "-");
-	int status;
+	struct forebay_message *message;
+	int result, status;
 
+	if (arguments->after != 0 && arguments->timeout != 0) {
+		channel_cli_complain("--after and --timeout don't go together: it never waits");
+		return EXIT_USAGE;
+	}
+	message = channel_cli_message(layer, arguments->name_count > 1 ? arguments->names[1] : "-");
 	if (!message)
 		return EXIT_FAILED;
-	status = explain_send(channel, forebay_send(layer, channel, message, arguments->timeout));
+	result = send_message(layer, message, arguments);
+	// What is full then is the channel where it would wait.
+	status = explain_send(
+	        arguments->after != 0 && result == FOREBAY_FULL ? "asgi.delay" : channel, result);
 	forebay_message_free(message);
 	return status;
 }

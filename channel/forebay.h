@@ -34,6 +34,7 @@ extern "C" {
 #define FOREBAY_NAME_SIZE   201     // a buffer for one, with its NUL
 #define FOREBAY_MESSAGE_MAX 1048576 // octets of one message, encoded as one JSON object
 #define FOREBAY_DEPTH_MAX   64      // nesting of objects and lists in a message
+#define FOREBAY_DELAY_MAX   2147483647 // ms that a message can be delayed: 24 days and 20 hours
 
 #define FOREBAY_METRIC_NAME_MAX 127 // octets of a metric's name, with its labels
 #define FOREBAY_METRIC_HELP_MAX 111
@@ -306,6 +307,25 @@ FOREBAY_API uint64_t forebay_message_gap(const struct forebay_message *message);
 FOREBAY_API int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout);
 
+// Sends a copy of MESSAGE, which stays the caller's, to CHANNEL when DELAY milliseconds have passed (from 0 to
+// FOREBAY_DELAY_MAX; 0: at once, as forebay_send() does). Never waits. Until then it waits in the channel
+// "asgi.delay", whose capacity decides how many can (by the patterns; 7680 at most). It is delivered within about 100 ms after it
+// is due, by any of the processes that are attached then: this one needn't stay. If nobody is, the next to attach
+// delivers it, or drops it if it is late by the layer's expiry. At most once, the earliest first; messages
+// that are due at the same time, from one sender, in the order in which they were sent. Its age counts
+// from when it was due. If CHANNEL is full then, delivery is tried again ten times a second until the message has expired
+// (FOREBAY_COUNT_EXPIRED); if it has gone, it is dropped (FOREBAY_COUNT_GONE). A process that is killed while it
+// delivers loses the one message it has in hand (FOREBAY_COUNT_LOST).
+// Returns 0, FOREBAY_FULL (too many wait), FOREBAY_GONE (CHANNEL has ended already), FOREBAY_TOO_LARGE,
+// FOREBAY_BAD_NAME (CHANNEL), FOREBAY_BAD_MESSAGE (also DELAY), FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EUCLEAN or
+// -ESTALE; the message will then not be sent. Lock-free.
+//
+// A forebay_send() to "asgi.delay" of {"channel": NAME, "delay": MILLISECONDS, "content": {...}} does the same with the
+// message `content`, for a delay from 1 on (the Delay Protocol of the message standards); it can wait for room. Its
+// `content` and `binary` mean what they do in forebay_message_from_json(). Other keys beside the three mean nothing.
+FOREBAY_API int forebay_send_after(
+        struct forebay *layer, const char *channel, struct forebay_message *message, int delay);
+
 // Between the two, sends leave sleeping receivers asleep until a few messages have gathered; uncork (and
 // any call that sleeps) wakes them, as many as there are messages for. For who sends in batches: a system call and a
 // switch to the receiver are then paid once a batch. Corking twice is once.
@@ -313,7 +333,7 @@ FOREBAY_API void forebay_cork(struct forebay *layer);
 FOREBAY_API void forebay_uncork(struct forebay *layer);
 
 // Adds CHANNEL to (removes it from) the channels this attachment receives from. Makes the channel
-// if it is new. Returns 0, FOREBAY_BAD_NAME, FOREBAY_NO_CHANNEL, FOREBAY_GONE (a one-reader channel,
+// if it is new. Returns 0, FOREBAY_BAD_NAME (also for "asgi.delay": see forebay_send_after()), FOREBAY_NO_CHANNEL, FOREBAY_GONE (a one-reader channel,
 // such as a body_channel, that has ended) or a negative errno. Listening twice is once.
 FOREBAY_API int forebay_listen(struct forebay *layer, const char *channel);
 FOREBAY_API int forebay_ignore(struct forebay *layer, const char *channel);

@@ -50,20 +50,6 @@ static int set_member(
 	}
 }
 
-static int look_at_reply(struct forebay *layer, const struct shm_member *member)
-{
-	if (!SHM_MEMBER_IS_REPLY(member))
-		return 0;
-	switch (shm_endpoint_look(&layer->segment, member->endpoint, member->generation)) {
-	case SHM_CORRUPT:
-		return FOREBAY_BAD_NAME;
-	case SHM_CLOSED:
-		return FOREBAY_GONE;
-	default:
-		return 0;
-	}
-}
-
 static int add(struct forebay *layer, const char *name, const struct shm_member *member)
 {
 	struct shm_entry group;
@@ -93,8 +79,8 @@ int forebay_group_add(struct forebay *layer, const char *group, const char *chan
 	if (layer->stale)
 		return -ESTALE;
 	result = set_member(layer, group, channel, &member);
-	if (result == 0)
-		result = look_at_reply(layer, &member);
+	if (result == 0 && SHM_MEMBER_IS_REPLY(&member))
+		result = channel_reply_look(layer, member.endpoint, member.generation);
 	if (result != 0)
 		return result;
 	result = add(layer, group, &member);

@@ -21,6 +21,7 @@
 #define DEFAULT_GROUP_EXPIRY   86400
 #define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
 #define HOUSEKEEPING           1000 // ms between two rounds
+#define LOOK                   50   // ms between two looks whether something is due
 // ms until the dead and the expired are looked for again, if there were none, and one more for so many
 // channels, each of which takes about 0.3 us to look at.
 #define SEARCH_AGAIN  10
@@ -432,6 +433,7 @@ void forebay_close(struct forebay *layer)
 	if (!layer)
 		return;
 	list_remove(layer);
+	channel_delay_fini(layer);
 	if (!layer->stale && layer->table.segment)
 		channel_ring_all(layer);
 	if (!layer->stale && layer->table.segment)
@@ -484,6 +486,11 @@ struct channel_rule channel_rule_of(const struct forebay *layer, const char *nam
 
 	if (rule.capacity == 0 || rule.capacity > 1u << SHM_WIDE_ORDER)
 		rule.capacity = DEFAULT_CAPACITY; // only if somebody scribbled over the patterns
+	if (strcmp(name, CHANNEL_DELAY_NAME) == 0) {
+		if (rule.capacity > CHANNEL_DELAY_MAX)
+			rule.capacity = CHANNEL_DELAY_MAX;
+		rule.policy = FOREBAY_REFUSE; // none of these is older than another
+	}
 	return rule;
 }
 
@@ -575,6 +582,10 @@ void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
 {
 	struct shm_reaped reaped = {0};
 
+	if (now < layer->look)
+		return;
+	layer->look = now + LOOK;
+	(void)channel_deliver(layer, now, false);
 	if (now < layer->housekeeping)
 		return;
 	layer->housekeeping = now + HOUSEKEEPING;
@@ -587,12 +598,14 @@ void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
 		return;
 	tell_reaped(layer, &reaped);
 	channel_wills_execute(layer);
+	(void)channel_deliver(layer, now, true);
 }
 
 int forebay_housekeep(struct forebay *layer)
 {
 	if (layer->stale)
 		return -ESTALE;
+	(void)channel_deliver(layer, channel_now(), false);
 	channel_housekeep(layer, channel_now(), true);
 	return 0;
 }
@@ -638,6 +651,7 @@ int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count)
 	switch (channel_name_kind(channel, &id)) {
 	case CHANNEL_PLAIN:
 	case CHANNEL_STREAM:
+	case CHANNEL_DELAY:
 		if (shm_table_find(&layer->table, channel, &ring) == SHM_OK)
 			*count = flush_ring(layer, &ring);
 		return 0;

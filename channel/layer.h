@@ -6,6 +6,7 @@
 //   send.c      a message into a ring: limits, look-up, waiting for room
 //   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
 //   reply.c     reply channels (endpoints and their credit) and streams
+//   delay.c     messages that are sent now and delivered later
 //   group.c     groups
 //   metric.c    metrics
 //   stat.c      statistics
@@ -48,7 +49,9 @@ struct channel_message_mem {
 	uint32_t envelope; // octets
 	uint32_t content;  // octets
 	uint32_t kind;     // enum forebay_content
-	uint32_t endpoint; // of a message to a reply channel: which one; to a group: its entry ...
+	// Of a message to a reply channel: which one; to a group: its entry ... Of one that waits in asgi.delay: octets
+	// of its destination's name, which follows the content.
+	uint32_t endpoint;
 	uint64_t generation; // ... and which use of it ...
 	uint32_t sequence;   // ... and, for a reply channel, which of its sequence numbers
 	uint32_t to_group;   // 1 if to a group
@@ -62,7 +65,9 @@ struct channel_outgoing {
 	size_t envelope_length;
 	const struct forebay_message *message;
 	struct channel_message_mem head;
-	uint32_t length;               // of all three parts
+	uint32_t length;               // of all parts
+	const char *destination;       // of a message that waits in asgi.delay; else NULL
+	uint64_t sent_at;              // as the receiver has it, or when it is due; 0: now
 	struct channel_cached *cached; // the cache's entry for a channel of that name
 	bool waits;                    // for room, here or in its event loop
 	bool refused;                  // counted in the channel's statistics: once for all tries
@@ -129,17 +134,25 @@ struct forebay {
 	struct shm_table table;
 	struct shm_doorbell bell;
 	char *differences; // in what the layer isn't as the options wanted it; or NULL
-	bool stale;     // a child of fork() sees its parent's attachment; or who observes its own
-	bool observes;  // it can look all the same
-	bool executing; // wills: what is sent for them may lead back there
+	bool stale;      // a child of fork() sees its parent's attachment; or who observes its own
+	bool observes;   // it can look all the same
+	bool executing;  // wills: what is sent for them may lead back there
+	bool delivering; // delayed messages: the same
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
 	int64_t now;          // when the message that is being sent was stored, ms; else 0
-	int64_t housekeeping; // when it is due, ms
+	int64_t received_at;  // when we last received a message, ms
+	int64_t look;         // when we next see whether anything is to be done, ms
+	int64_t housekeeping; // when our next round is due, ms
 	int64_t asked;        // when we last asked the others for memory, ms
 	int64_t searched;     // when we last looked for room in vain, ms
 	int64_t compacted;    // when we last looked for room in all groups, ms
+	uint32_t *hands; // messages of asgi.delay that are kept, HELD, since there was no memory
+	uint32_t hand_count, hand_room;
+	int64_t hands_at;   // when they are tried again, ms
+	int64_t delayed_at; // when we last delayed a message, ms ...
+	uint32_t delayed;   // ... and how many in that one
 
 	struct channel_cached *cache; // CHANNEL_CACHE of them
 	bool corked;
@@ -224,6 +237,9 @@ uint32_t channel_capacity(const struct forebay *layer, const char *name);
 
 // Checks MESSAGE and readies it to be sent: 0 or why it can't be.
 int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_message *message);
+// The same for what was checked before: MESSAGE's content, with that ENVELOPE.
+void channel_outgoing_set(struct channel_outgoing *outgoing, const struct forebay_message *message,
+        const char *envelope, size_t length);
 // One try to send it to the channel NAME. Returns as forebay_send() with time-out 0.
 int channel_outgoing_send(
         struct forebay *layer, const char *name, struct channel_outgoing *outgoing);
@@ -234,6 +250,20 @@ void channel_count(struct forebay *layer, int result, uint64_t number);
 // What is due after a send, sent or not.
 void channel_sent(struct forebay *layer);
 
+// Sends MESSAGE to asgi.delay, to be delivered to DESTINATION at TIME, a SHM_DUE(). Returns as forebay_send().
+int channel_send_later(struct forebay *layer, const char *destination,
+        struct forebay_message *message, uint64_t time, int timeout);
+// The same for a message of the Delay Protocol, which says what to send where and when.
+int channel_delay_request(struct forebay *layer, struct forebay_message *message, int timeout);
+// The ring that they wait in, and publishing there: as shm_ring_push(), but it is full only if that many wait.
+enum shm_result channel_delay_ring(struct forebay *layer, struct shm_ring *ring);
+enum shm_result channel_delay_push(
+        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block);
+// Delivers what is due at NOW, if anything may be and nobody else is at it; ANYHOW: looks even if not. Costs a load if
+// nothing is due. Returns how many were delivered.
+uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow);
+void channel_delay_fini(struct forebay *layer);
+
 // Whether a group has a member that is a reply channel of ours.
 bool channel_group_has_own(struct forebay *layer, const struct shm_entry *group);
 // Copies the group's name. False if it has ended.
@@ -242,6 +272,14 @@ bool channel_group_name(
 
 // An empty message for the receiver; NULL if the heap is exhausted.
 struct forebay_message *channel_message_take(struct forebay *layer);
+// Whether the parts of a message of LENGTH octets add up.
+bool channel_message_is_sound(const struct channel_message_mem *head, uint32_t length);
+// The two halves of forebay_message_from_json(): the object *ROOT, which lies in MESSAGE's memory; and MESSAGE itself
+// from that object, or from one in it.
+int channel_message_parse(struct forebay_message *message, const char *json, size_t length,
+        const struct forebay_value **root, const char **error);
+int channel_message_set(
+        struct forebay_message *message, const struct forebay_value *root, const char **error);
 // Copies OFFSET..OFFSET + LENGTH of a message in shared memory to OUT.
 void channel_message_copy(
         const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length);
@@ -256,6 +294,8 @@ struct channel_reply *channel_reply_find(
 // Counts a message in, and out again when it is freed (moves the credit). False if it has a number that
 // nobody was given: then it is to be dropped.
 bool channel_reply_received(struct channel_reply *reply, uint32_t sequence);
+// 0 if the reply channel is open; FOREBAY_GONE, or FOREBAY_BAD_NAME if there never was such a one.
+int channel_reply_look(struct forebay *layer, uint32_t index, uint64_t generation);
 void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation);
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name);
@@ -292,9 +332,9 @@ void channel_ring_all(struct forebay *layer);
 // Readies the descriptor for a process that waits for room with its event loop.
 void channel_arm(struct forebay *layer);
 
-// What is done about once a second, and only when there is time: zones not needed go back, lost credit is
-// replaced if HEAL is set, and one of all attached processes does what is the whole layer's. Costs a
-// comparison if it isn't due at NOW (ms).
+// What is done now and then: what is due is delivered, some twenty times a second; and once a second zones not needed go
+// back, lost credit is replaced if HEAL is set, and one of all attached processes does what is the whole
+// layer's. Costs a comparison if nothing of it is due at NOW (ms).
 void channel_housekeep(struct forebay *layer, int64_t now, bool heal);
 
 // Tells who waits for room in the ring's channel that there is some.

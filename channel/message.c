@@ -204,14 +204,9 @@ static bool take_content(struct forebay_message *message, const struct forebay_v
 	return true;
 }
 
-int forebay_message_from_json(
-        struct forebay_message *message, const char *json, size_t length, const char **error)
+int channel_message_parse(struct forebay_message *message, const char *json, size_t length,
+        const struct forebay_value **root, const char **error)
 {
-	const struct forebay_value *root, *content, *binary;
-	const char *ignored;
-	bool is_binary;
-
-	error = error ? error : &ignored;
 	*error = NULL;
 	forebay_message_reset(message);
 	if (length > FOREBAY_MESSAGE_MAX)
@@ -221,9 +216,16 @@ int forebay_message_from_json(
 	memcpy(message->text, json, length);
 	message->text[length] = '\0';
 	ready_reader(message);
-	root = channel_json_read(&message->reader, message->text, length, error);
-	if (!root)
-		return FOREBAY_BAD_MESSAGE;
+	*root = channel_json_read(&message->reader, message->text, length, error);
+	return *root ? 0 : FOREBAY_BAD_MESSAGE;
+}
+
+int channel_message_set(
+        struct forebay_message *message, const struct forebay_value *root, const char **error)
+{
+	const struct forebay_value *content, *binary;
+	bool is_binary;
+
 	content = forebay_get(root, "content");
 	if (!content || content->type != FOREBAY_TYPE_STRING)
 		content = forebay_get(root, "body");
@@ -243,6 +245,18 @@ int forebay_message_from_json(
 		return FOREBAY_BAD_MESSAGE;
 	}
 	return 0;
+}
+
+int forebay_message_from_json(
+        struct forebay_message *message, const char *json, size_t length, const char **error)
+{
+	const struct forebay_value *root;
+	const char *ignored;
+	int result;
+
+	error = error ? error : &ignored;
+	result = channel_message_parse(message, json, length, &root, error);
+	return result == 0 ? channel_message_set(message, root, error) : result;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -268,6 +282,16 @@ void channel_message_copy(
 		length -= here;
 		offset = 0;
 	}
+}
+
+bool channel_message_is_sound(const struct channel_message_mem *head, uint32_t length)
+{
+	unsigned content = head->kind & ~(unsigned)FOREBAY_BODY;
+
+	return length >= sizeof *head && head->envelope <= length - sizeof *head &&
+	       head->content == length - sizeof *head - head->envelope &&
+	       (content == FOREBAY_TEXT || content == FOREBAY_BINARY ||
+	               (head->kind == FOREBAY_NO_CONTENT && head->content == 0));
 }
 
 // A private copy of the envelope: what is parsed can't change under the parser.

@@ -40,7 +40,7 @@ enum channel_kind channel_name_kind(const char *name, uint64_t *id)
 	if (length == 0)
 		return CHANNEL_BAD;
 	if (!mark)
-		return CHANNEL_PLAIN;
+		return strcmp(name, CHANNEL_DELAY_NAME) == 0 ? CHANNEL_DELAY : CHANNEL_PLAIN;
 	if (!parse_id(mark + 1, id))
 		return CHANNEL_BAD;
 	return *mark == '!' ? CHANNEL_REPLY : CHANNEL_STREAM;

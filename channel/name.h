@@ -12,10 +12,15 @@ enum channel_kind {
 	CHANNEL_BAD,    // not a name
 	CHANNEL_PLAIN,  // anybody sends, anybody receives; made when first used
 	CHANNEL_STREAM, // "PREFIX?16 digits": one reader; made by forebay_stream_open() only
+	CHANNEL_DELAY,  // CHANNEL_DELAY_NAME: for messages that are delivered later, elsewhere
 	CHANNEL_REPLY,  // "PREFIX!16 digits": an endpoint; made by forebay_reply_open() only
 };
 
 #define CHANNEL_ID_DIGITS 16
+
+#define CHANNEL_DELAY_NAME "asgi.delay"
+#define CHANNEL_DELAY_MAX                                                                          \
+	7680 // messages that wait there; 8192 less those that may be in somebody's hands
 
 // A reply channel's id is index:24 | generation:40 of its endpoint.
 #define CHANNEL_REPLY_ID(INDEX, GENERATION) ((uint64_t)(INDEX) << 40 | (GENERATION))

@@ -5,10 +5,10 @@
 
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "shm/due.h"
 
 #define RELISTENS 16   // times that a channel may end before we have said that we listen
 #define DROPS     1024 // messages dropped on the way to one, before the next channel's turn
-#define BUSY      64 // messages between two looks at the time by who is never idle; a power of two
 
 // ---------------------------------------------------------------------------------------------
 // The set of channels listened to
@@ -129,17 +129,6 @@ static void drop(struct forebay *layer, const struct shm_ring *ring, uint32_t ha
 	shm_tally_drop(&layer->table, ring, (enum shm_counter)why, handle);
 }
 
-// Whether the parts of the message add up.
-static bool is_sound(const struct channel_message_mem *head, uint32_t length)
-{
-	unsigned content = head->kind & ~(unsigned)FOREBAY_BODY;
-
-	return length >= sizeof *head && head->envelope <= length - sizeof *head &&
-	       head->content == length - sizeof *head - head->envelope &&
-	       (content == FOREBAY_TEXT || content == FOREBAY_BINARY ||
-	               (head->kind == FOREBAY_NO_CONTENT && head->content == 0));
-}
-
 // Makes a message of the block HANDLE that we have claimed from RING. NULL if it is dropped, and counted.
 static struct forebay_message *open_message(
         struct forebay *layer, const struct shm_ring *ring, uint32_t handle, bool from_inbox)
@@ -158,7 +147,7 @@ static struct forebay_message *open_message(
 		return NULL;
 	}
 	channel_message_copy(&buffer, 0, &head, sizeof head);
-	if (!is_sound(&head, buffer.length)) {
+	if (!channel_message_is_sound(&head, buffer.length)) {
 		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
@@ -174,7 +163,8 @@ static struct forebay_message *open_message(
 		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
-	age = channel_age(sent_at);
+	layer->received_at = channel_now();
+	age = (int64_t)((uint64_t)layer->received_at - (uint64_t)sent_at);
 	expired = age > expiry || age < -expiry; // the latter was scribbled
 	message = expired ? NULL : channel_message_take(layer);
 	if (!message) {
@@ -332,14 +322,17 @@ static int sleep_once(struct forebay *layer, int nap, bool (*poll)(void *context
 int channel_sleep(
         struct forebay *layer, int64_t deadline, bool (*poll)(void *context), void *context)
 {
-	int64_t left = deadline < 0 ? SHM_NAP_MAX : deadline - channel_now();
+	int64_t now = channel_now(), left = deadline < 0 ? SHM_NAP_MAX : deadline - now;
 	int result;
 
 	if (left <= 0)
 		return FOREBAY_TIMEOUT;
 	channel_ring_all(layer);
-	channel_housekeep(layer, channel_now(), poll != NULL);
-	result = sleep_once(layer, left > SHM_NAP_MAX ? SHM_NAP_MAX : (int)left, poll, context);
+	(void)channel_deliver(layer, now, false);
+	channel_housekeep(layer, now, poll != NULL);
+	left = left > SHM_NAP_MAX ? SHM_NAP_MAX : left;
+	left = shm_due_left(layer->segment.housekeeping, now, (int)left);
+	result = sleep_once(layer, (int)left, poll, context);
 	// The doorbell isn't armed for the caller's event loop any more: have it look.
 	if (layer->armed)
 		shm_doorbell_ring_self(&layer->bell);
@@ -428,7 +421,10 @@ void channel_arm(struct forebay *layer)
 // Leaves the doorbell armed for the caller's event loop. What arrives now rings it.
 static int arm(struct forebay *layer, struct forebay_message **message)
 {
-	channel_housekeep(layer, channel_now(), true);
+	int64_t now = channel_now();
+
+	(void)channel_deliver(layer, now, false);
+	channel_housekeep(layer, now, true);
 	shm_doorbell_drowse(&layer->bell, SHM_ASLEEP_FIFO);
 	*message = poll_all(layer);
 	if (*message) {
@@ -463,16 +459,18 @@ int forebay_receive(struct forebay *layer, int timeout, struct forebay_message *
 	*message = poll_all(layer);
 	if (*message) {
 		layer->fruitless = false;
-		if (load_relaxed(&layer->self.mem->counters[FOREBAY_COUNT_RECEIVED]) % BUSY == 0)
-			channel_housekeep(layer, channel_now(), true);
+		// Who is never idle keeps the house, too. The time is that of the message: none is asked for.
+		channel_housekeep(layer, layer->received_at, true);
 		return 0;
 	}
 	if (timeout != 0)
 		return receive_blocking(layer, timeout, message);
 	if (layer->bell.fifo >= 0)
 		return arm(layer, message);
+	if (channel_deliver(layer, channel_now(), false) > 0)
+		*message = poll_all(layer);
 	channel_housekeep(layer, channel_now(), true);
-	return FOREBAY_TIMEOUT;
+	return *message ? 0 : FOREBAY_TIMEOUT;
 }
 
 int forebay_fd(struct forebay *layer)

@@ -157,6 +157,18 @@ struct channel_reply *channel_reply_find(struct forebay *layer, uint32_t index, 
 	return reply && generation != 0 && reply->generation == generation ? reply : NULL;
 }
 
+int channel_reply_look(struct forebay *layer, uint32_t index, uint64_t generation)
+{
+	switch (shm_endpoint_look(&layer->segment, index, generation)) {
+	case SHM_CORRUPT:
+		return FOREBAY_BAD_NAME;
+	case SHM_CLOSED:
+		return FOREBAY_GONE;
+	default:
+		return 0;
+	}
+}
+
 static int find_own(struct forebay *layer, const char *name, struct channel_reply **out)
 {
 	uint64_t id;

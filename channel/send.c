@@ -6,6 +6,7 @@
 #include "channel/layer.h"
 #include "channel/name.h"
 #include "channel/utf8.h"
+#include "shm/due.h"
 
 #define ASK_AGAIN  10 // ms
 #define REAP_TRIES 10 // naps in vain, a second at most
@@ -41,12 +42,26 @@ static bool is_content(unsigned kind, size_t length)
 	       (kind == FOREBAY_NO_CONTENT && length == 0);
 }
 
+void channel_outgoing_set(struct channel_outgoing *outgoing, const struct forebay_message *message,
+        const char *envelope, size_t length)
+{
+	*outgoing = (struct channel_outgoing){
+	        .envelope = envelope,
+	        .envelope_length = length,
+	        .message = message,
+	        .head = {.envelope = (uint32_t)length,
+	                .content = (uint32_t)message->content_length,
+	                .kind = message->kind},
+	        .length = (uint32_t)(sizeof outgoing->head + length + message->content_length),
+	};
+}
+
 int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_message *message)
 {
-	int result = channel_json_writer_finish(
-	        &message->writer, &outgoing->envelope, &outgoing->envelope_length);
+	const char *envelope;
+	size_t length;
+	int result = channel_json_writer_finish(&message->writer, &envelope, &length);
 
-	outgoing->will = SHM_WILL_NONE;
 	if (result != 0)
 		return result;
 	if (message->content_length > FOREBAY_MESSAGE_MAX)
@@ -56,17 +71,9 @@ int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_mess
 	if ((message->kind & FOREBAY_TEXT) &&
 	        !channel_utf8_valid(message->content, message->content_length))
 		return FOREBAY_BAD_MESSAGE;
-	if (encoded_length(message, outgoing->envelope_length) > FOREBAY_MESSAGE_MAX)
+	if (encoded_length(message, length) > FOREBAY_MESSAGE_MAX)
 		return FOREBAY_TOO_LARGE;
-	outgoing->message = message;
-	outgoing->waits = outgoing->refused = false;
-	outgoing->head = (struct channel_message_mem){
-	        .envelope = (uint32_t)outgoing->envelope_length,
-	        .content = (uint32_t)message->content_length,
-	        .kind = message->kind,
-	};
-	outgoing->length = (uint32_t)(sizeof outgoing->head + outgoing->envelope_length +
-	                              message->content_length);
+	channel_outgoing_set(outgoing, message, envelope, length);
 	return 0;
 }
 
@@ -128,10 +135,14 @@ static bool store(struct forebay *layer, const struct channel_outgoing *outgoing
 	}
 	*block = shm_pool_block(&layer->pool, buffer->handle);
 	layer->now = channel_now();
-	store_relaxed(&(*block)->sent_at, (uint64_t)layer->now);
+	store_relaxed(
+	        &(*block)->sent_at, outgoing->sent_at ? outgoing->sent_at : (uint64_t)layer->now);
 	offset = append(buffer, offset, &outgoing->head, sizeof outgoing->head);
 	offset = append(buffer, offset, outgoing->envelope, outgoing->envelope_length);
-	append(buffer, offset, outgoing->message->content, outgoing->message->content_length);
+	offset = append(
+	        buffer, offset, outgoing->message->content, outgoing->message->content_length);
+	if (outgoing->destination)
+		append(buffer, offset, outgoing->destination, outgoing->head.endpoint);
 	return true;
 }
 
@@ -232,6 +243,8 @@ static enum shm_result look_up(
 {
 	if (kind == CHANNEL_STREAM)
 		return shm_table_find(&layer->table, name, ring);
+	if (kind == CHANNEL_DELAY)
+		return channel_delay_ring(layer, ring);
 	return shm_table_make(&layer->table, name, channel_capacity(layer, name), 0, ring);
 }
 
@@ -264,6 +277,25 @@ static enum shm_result push(struct forebay *layer, struct shm_ring *ring, enum s
 	if (result == SHM_FULL && (channel_expire(layer, ring) || policy != SHM_REFUSE))
 		result = shm_displace_push(&layer->table, ring, policy, handle, block);
 	return result;
+}
+
+// The same into a channel of that KIND.
+static enum shm_result push_into(struct forebay *layer, struct channel_cached *cached,
+        enum channel_kind kind, uint32_t handle, struct shm_block_mem *block)
+{
+	if (kind == CHANNEL_DELAY)
+		return channel_delay_push(layer, &cached->ring, handle, block);
+	return push(layer, &cached->ring, cached->policy, handle, block);
+}
+
+// What follows a message that was published: who is to see to it learns of it.
+static void announce_message(struct forebay *layer, const struct shm_ring *ring,
+        enum channel_kind kind, const struct channel_outgoing *outgoing)
+{
+	if (kind == CHANNEL_DELAY)
+		shm_due_lower(layer->segment.housekeeping, (uint64_t)SHM_DUE_MS(outgoing->sent_at));
+	else
+		wake_receiver(layer, ring);
 }
 
 // Counts in the ring's channel that it had no room.
@@ -325,7 +357,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 			break;
 		if (cached->policy != SHM_REFUSE)
 			outgoing->waits = false;
-		pushed = push(layer, &cached->ring, cached->policy, buffer.handle, block);
+		pushed = push_into(layer, cached, kind, buffer.handle, block);
 		if (pushed == SHM_CLOSED) {
 			shm_table_unlink(&layer->table, &cached->ring);
 			cached->name[0] = '\0';
@@ -334,7 +366,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	if (outgoing->will)
 		shm_will_settle(&layer->segment, outgoing->endpoint, pushed == SHM_OK);
 	if (pushed == SHM_OK) {
-		wake_receiver(layer, &cached->ring);
+		announce_message(layer, &cached->ring, kind, outgoing);
 		return 0;
 	}
 	shm_pool_free(&layer->pool, buffer.handle);
@@ -475,6 +507,7 @@ static int try_send(struct forebay *layer, const char *channel, enum channel_kin
 		return send_reply(layer, id, outgoing);
 	case CHANNEL_PLAIN:
 	case CHANNEL_STREAM:
+	case CHANNEL_DELAY:
 		return send_ring(layer, channel, kind, outgoing);
 	default:
 		return FOREBAY_BAD_NAME;
@@ -489,7 +522,7 @@ int channel_outgoing_send(
 
 	outgoing->cached = &layer->cache[cache_index(name)];
 	kind = kind_of(name, outgoing->cached, &id);
-	return try_send(layer, name, kind, id, outgoing);
+	return try_send(layer, name, kind == CHANNEL_DELAY ? CHANNEL_BAD : kind, id, outgoing);
 }
 
 // Each failed try has left our slot where room is announced, so between two of them we sleep.
@@ -524,9 +557,32 @@ void channel_sent(struct forebay *layer)
 	layer->now = 0;
 }
 
-// The message sets or executes the will of ENDPOINT, if WILL isn't NONE.
+// What a message is sent for, besides being received.
+struct purpose {
+	enum shm_will_state will; // not NONE: it sets or executes that of ...
+	uint32_t endpoint;        // ... this one
+	const char *destination;  // not NULL: it waits until ...
+	uint64_t time;            // ... this SHM_DUE(), and goes there
+};
+
+// Whether a channel of that kind can take a message of that purpose.
+static bool suits(enum channel_kind kind, const struct purpose *purpose)
+{
+	if (kind == CHANNEL_BAD)
+		return false;
+	return !purpose->will || (kind != CHANNEL_REPLY && kind != CHANNEL_DELAY);
+}
+
+static void delay(struct channel_outgoing *outgoing, const struct purpose *purpose)
+{
+	outgoing->destination = purpose->destination;
+	outgoing->sent_at = purpose->time;
+	outgoing->head.endpoint = (uint32_t)strlen(purpose->destination);
+	outgoing->length += outgoing->head.endpoint;
+}
+
 static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
-        int timeout, enum shm_will_state will, uint32_t endpoint)
+        int timeout, const struct purpose *purpose)
 {
 	struct channel_outgoing outgoing;
 	enum channel_kind kind;
@@ -535,13 +591,16 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 
 	if (layer->stale)
 		return -ESTALE;
+	kind = kind_of(channel, &layer->cache[cache_index(channel)], &id);
+	if (kind == CHANNEL_DELAY && !purpose->will && !purpose->destination)
+		return channel_delay_request(layer, message, timeout);
+	result =
+	        suits(kind, purpose) ? channel_outgoing_init(&outgoing, message) : FOREBAY_BAD_NAME;
+	outgoing.will = purpose->will;
+	outgoing.endpoint = purpose->endpoint;
+	if (result == 0 && purpose->destination)
+		delay(&outgoing, purpose);
 	outgoing.cached = &layer->cache[cache_index(channel)];
-	kind = kind_of(channel, outgoing.cached, &id);
-	if (will && kind == CHANNEL_REPLY)
-		kind = CHANNEL_BAD;
-	result = kind == CHANNEL_BAD ? FOREBAY_BAD_NAME : channel_outgoing_init(&outgoing, message);
-	outgoing.will = will;
-	outgoing.endpoint = endpoint;
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);
@@ -560,11 +619,23 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout)
 {
-	return send_as(layer, channel, message, timeout, SHM_WILL_NONE, 0);
+	static const struct purpose none = {.will = SHM_WILL_NONE};
+
+	return send_as(layer, channel, message, timeout, &none);
+}
+
+int channel_send_later(struct forebay *layer, const char *destination,
+        struct forebay_message *message, uint64_t time, int timeout)
+{
+	struct purpose purpose = {.destination = destination, .time = time};
+
+	return send_as(layer, CHANNEL_DELAY_NAME, message, timeout, &purpose);
 }
 
 int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
         uint32_t endpoint, enum shm_will_state state)
 {
-	return send_as(layer, channel, message, 0, state, endpoint);
+	struct purpose purpose = {.will = state, .endpoint = endpoint};
+
+	return send_as(layer, channel, message, 0, &purpose);
 }

@@ -185,9 +185,13 @@ int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay
 	*stat = (struct forebay_channel_stat){.oldest = -1};
 	if (channel_is_blind(layer))
 		return -ESTALE;
-	if (channel_name_kind(name, &id) != CHANNEL_PLAIN &&
-	        channel_name_kind(name, &id) != CHANNEL_STREAM)
+	switch (channel_name_kind(name, &id)) {
+	case CHANNEL_BAD:
+	case CHANNEL_REPLY:
 		return FOREBAY_BAD_NAME;
+	default:
+		break;
+	}
 	if (!find_channel(layer, name, &index) ||
 	        !read_entry(layer, index, channel_now(), found, stat) || strcmp(found, name) != 0)
 		*stat = (struct forebay_channel_stat){.oldest = -1,
@@ -254,7 +258,9 @@ static void read_totals(const struct shm_segment *segment, struct forebay_layer_
 	statistics->channel_full_count = counters[FOREBAY_COUNT_FULL];
 	statistics->channel_full_count_per_second = shm_pace_rate(&segment->housekeeping->full,
 	        counters[FOREBAY_COUNT_FULL], counters[FOREBAY_COUNT_FULL], now);
-	stat->age = now > segment->made_at ? now - segment->made_at : 0;
+	stat->age = channel_age(segment->made_at);
+	if (stat->age < 0)
+		stat->age = 0; // the time was scribbled over
 }
 
 int forebay_stat(struct forebay *layer, struct forebay_layer_stat *stat)

@@ -38,6 +38,15 @@ enum shm_own {
 #define SHM_OWN_POS(WORD)          ((WORD)&SHM_POS_MASK)
 #define SHM_OWN_PART(SERIAL, HEAD) (1ull << 62 | (uint64_t)((SERIAL)&0x3fffffff) << 32 | (HEAD))
 
+// The time of a message that waits for it: what is due earlier is the smaller number. ORDER is its place among those
+// of one millisecond.
+#define SHM_DUE(MS, ORDER)                                                                         \
+	(1ull << 62 | ((uint64_t)(MS)&0x3ffffffffff) << 20 | ((uint64_t)(ORDER)&SHM_DUE_ORDER_MAX))
+#define SHM_DUE_ORDER_MAX 0xfffffu
+#define SHM_IS_DUE(TIME)  ((uint64_t)(TIME) >> 62 == 1)
+#define SHM_DUE_MS(TIME)  ((int64_t)((uint64_t)(TIME) >> 20 & 0x3ffffffffff))
+#define SHM_DUE_AHEAD     (1ll << 32) // ms: no time lies further ahead
+
 // A channel and the low bits of its generation: whose loss it is when the dead held the block.
 #define SHM_ORIGIN(RING, GENERATION) ((uint32_t)(RING) << 12 | ((GENERATION)&0xfff))
 #define SHM_ORIGIN_RING(ORIGIN)      ((ORIGIN) >> 12)
@@ -45,11 +54,12 @@ enum shm_own {
 
 struct shm_block_mem {
 	shm_atomic64 own;
-	shm_atomic64 sent_at; // ms, CLOCK_MONOTONIC; read by whoever looks for expired messages
-	uint32_t length;      // octets of the whole message
-	uint32_t parts;       // 0: they follow here; else they are in that many extents listed here
-	uint32_t serial;      // grows with each use as a head, so that an extent knows its use
-	shm_atomic32 origin;  // the channel that it was last published in, or about to be
+	shm_atomic64
+	        sent_at; // ms, CLOCK_MONOTONIC, or SHM_DUE(); read by whoever looks for expired messages
+	uint32_t length;     // octets of the whole message
+	uint32_t parts;      // 0: they follow here; else they are in that many extents listed here
+	uint32_t serial;     // grows with each use as a head, so that an extent knows its use
+	shm_atomic32 origin; // the channel that it was last published in, or about to be
 	char data[];
 };
 

@@ -139,10 +139,13 @@ struct bounds {
 // that succeeds afterwards is of the message whose time was read.
 static bool is_wanted(struct shm_block_mem *block, uint64_t pos, const struct bounds *bounds)
 {
-	int64_t sent_at = (int64_t)load_acquire(&block->sent_at);
+	int64_t sent_at = (int64_t)load_acquire(&block->sent_at), to = bounds->to;
 
-	return (int64_t)(bounds->before - pos) > 0 &&
-	       (sent_at < bounds->from || sent_at > bounds->to);
+	if (SHM_IS_DUE(sent_at)) {
+		sent_at = SHM_DUE_MS(sent_at);
+		to += SHM_DUE_AHEAD;
+	}
+	return (int64_t)(bounds->before - pos) > 0 && (sent_at < bounds->from || sent_at > to);
 }
 
 __attribute__((always_inline)) static inline enum shm_result pop(
@@ -243,9 +246,54 @@ int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool)
 		// If it still is at this position afterwards, the time was that of this message.
 		sent_at = load_acquire(&block->sent_at);
 		if (load_seq_cst(&block->own) == SHM_OWN_SENT(ring->id, pos))
-			return (int64_t)sent_at;
+			return SHM_IS_DUE(sent_at) ? SHM_DUE_MS(sent_at) : (int64_t)sent_at;
 	}
 	return -1;
+}
+
+uint32_t shm_ring_list(struct shm_ring *ring, struct shm_pool *pool, uint64_t until,
+        struct shm_waiting *list, uint32_t max, uint64_t *later)
+{
+	uint64_t start = load_acquire(&ring->mem->head);
+	uint64_t pos = true_head(ring, pool, start, start + (2ull << ring->order));
+	uint32_t found = 0;
+
+	*later = UINT64_MAX;
+	if (pos != start) // what was claimed in the middle is stepped over once, not every time
+		store_release(&ring->mem->head, pos);
+	for (uint32_t left = walk_limit(ring); left > 0; left--, pos++) {
+		uint64_t word = load_acquire(shm_ring_slot(ring, pos)), time;
+		int32_t ahead = (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
+		struct shm_block_mem *block = shm_pool_block(pool, SLOT_HANDLE(word));
+
+		if (ahead < 0)
+			break;
+		if (ahead > 0) {
+			pos = skip_laps(ring, pos, (uint32_t)ahead) - 1;
+			continue;
+		}
+		time = block ? load_acquire(&block->sent_at) : 0;
+		// If it still is at this position afterwards, the time was that of this message.
+		if (!is_waiting(ring, pool, pos, word))
+			continue;
+		if (time > until) {
+			*later = time < *later ? time : *later;
+			continue;
+		}
+		if (found < max)
+			list[found] = (struct shm_waiting){time, pos, SLOT_HANDLE(word)};
+		found++;
+	}
+	return found;
+}
+
+bool shm_ring_claim(struct shm_ring *ring, struct shm_pool *pool, const struct shm_waiting *waiting)
+{
+	struct shm_block_mem *block = shm_pool_block(pool, waiting->handle);
+	uint64_t expected = SHM_OWN_SENT(ring->id, waiting->pos);
+
+	// As in pop(), but the hint stays: what is before it may wait yet.
+	return block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid));
 }
 
 uint64_t shm_ring_pending(

@@ -91,7 +91,7 @@ enum shm_result shm_ring_push(
 enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle);
 
 // Claims the oldest message, as shm_ring_pop() does, if it was sent before FROM or after TO (ms), at a time
-// that is no time. SHM_EMPTY if it wasn't. What is claimed is what was looked at, whoever else receives.
+// that is no time; if it waits for its time, TO is SHM_DUE_AHEAD later. SHM_EMPTY if it wasn't. What is claimed is what was looked at, whoever else receives.
 enum shm_result shm_ring_pop_outside(
         struct shm_ring *ring, struct shm_pool *pool, int64_t from, int64_t to, uint32_t *handle);
 
@@ -101,6 +101,22 @@ enum shm_result shm_ring_pop_before(
 
 // The position and handle of the oldest waiting message. False if none waits. A snapshot.
 bool shm_ring_first(struct shm_ring *ring, struct shm_pool *pool, uint64_t *pos, uint32_t *handle);
+
+// A message that waits, as it was found.
+struct shm_waiting {
+	uint64_t time; // its block's sent_at
+	uint64_t pos;
+	uint32_t handle;
+};
+
+// Lists the waiting messages, wherever they stand, whose time isn't later than UNTIL, in order of their positions: the
+// first MAX of them. Returns how many there are. *LATER gets the earliest of the other times, or UINT64_MAX.
+uint32_t shm_ring_list(struct shm_ring *ring, struct shm_pool *pool, uint64_t until,
+        struct shm_waiting *list, uint32_t max, uint64_t *later);
+
+// Claims one of them. False if another was faster. Wait-free.
+bool shm_ring_claim(
+        struct shm_ring *ring, struct shm_pool *pool, const struct shm_waiting *waiting);
 
 // When the oldest waiting message was sent (ms), or -1 if none waits. A snapshot.
 int64_t shm_ring_oldest(struct shm_ring *ring, struct shm_pool *pool);

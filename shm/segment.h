@@ -61,6 +61,7 @@ struct shm_geometry {
 // When housekeeping was last begun, and where it stopped. Written by whoever does a round.
 struct shm_housekeeping_mem {
 	shm_atomic64 begun;  // ms, CLOCK_MONOTONIC
+	shm_atomic64 due;    // ms; when something is due before the next round: see due.h
 	shm_atomic32 cursor; // the channel that the next round begins with
 	shm_atomic32 sweep;  // and the group
 	// Marks of how much all processes have sent, and have been refused.

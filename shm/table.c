@@ -430,16 +430,31 @@ static enum shm_result make(
 	return result;
 }
 
-enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
-        uint64_t maker, struct shm_ring *ring)
+static enum shm_result make_channel(
+        struct shm_table *table, const struct birth *birth, struct shm_ring *ring)
 {
-	struct birth birth = {name, kind_of(capacity), capacity, maker};
 	struct shm_entry entry;
-	enum shm_result result = make(table, &birth, &entry);
+	enum shm_result result = make(table, birth, &entry);
 
 	if (result == SHM_OK)
 		fill_ring(table, entry.index, entry.generation, ring);
 	return result;
+}
+
+enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
+        uint64_t maker, struct shm_ring *ring)
+{
+	struct birth birth = {name, kind_of(capacity), capacity, maker};
+
+	return make_channel(table, &birth, ring);
+}
+
+enum shm_result shm_table_make_wide(
+        struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring)
+{
+	struct birth birth = {name, SHM_WIDE, capacity, 0};
+
+	return make_channel(table, &birth, ring);
 }
 
 enum shm_result shm_table_make_group(

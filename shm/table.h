@@ -111,6 +111,10 @@ enum shm_result shm_table_find(struct shm_table *table, const char *name, struct
 enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
         uint64_t maker, struct shm_ring *ring);
 
+// The same with a wide ring, of whatever capacity.
+enum shm_result shm_table_make_wide(
+        struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring);
+
 // Makes a channel that isn't in the table: a process's inbox, HELD by it. SHM_OK or SHM_FULL.
 enum shm_result shm_table_make_inbox(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring);

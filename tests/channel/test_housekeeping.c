@@ -10,7 +10,7 @@
 // As if the last round had been long ago.
 static void make_due(struct forebay *layer)
 {
-	layer->housekeeping = 0;
+	layer->look = layer->housekeeping = 0;
 	store_relaxed(&layer->segment.housekeeping->begun, 0);
 }
 
@@ -85,7 +85,7 @@ TEST(who_only_receives_keeps_the_house_idle_or_never_idle)
 	EXPECT_INT(process_count(layer), 2);
 	leave_a_dead_process(layer);
 	make_due(layer);
-	sender->housekeeping = INT64_MAX; // it isn't the one
+	sender->look = INT64_MAX; // it isn't the one
 	for (int i = 0; i < 200 && process_count(layer) > 2; i++) {
 		EXPECT_INT(send_number(sender, "x", i), 0);
 		received += receive_number(layer) == i;

@@ -318,6 +318,25 @@ static void send_message(struct user *user, uint64_t choice, uint64_t size)
 	forebay_message_free(message);
 }
 
+// Under either way to say it.
+static void send_later(struct user *user, uint64_t choice)
+{
+	struct forebay_message *message = forebay_message_new(user->layer);
+
+	fuzz_require(message);
+	if (choice & 0x10) {
+		forebay_put_text(message, "channel", choose_name(user, choice));
+		forebay_put_integer(message, "delay", (int64_t)choice);
+		forebay_begin_object(message, "content");
+		forebay_end(message);
+		(void)forebay_send(user->layer, CHANNEL_DELAY_NAME, message, 0);
+	} else {
+		(void)forebay_send_after(
+		        user->layer, choose_name(user, choice), message, (int)choice * 4);
+	}
+	forebay_message_free(message);
+}
+
 static void ignore_owner(void *owner, void *context)
 {
 	(void)context;
@@ -547,6 +566,11 @@ static void call(struct user *user, const char *layer_name, uint64_t what, struc
 		break;
 	case 14:
 		choice & 1 ? forebay_cork(user->layer) : forebay_uncork(user->layer);
+		if (choice & 2)
+			send_later(user, choice);
+		if (choice & 4)
+			shm_clock_ahead += (int64_t)choice * 8;
+		(void)channel_deliver(user->layer, channel_now(), choice & 8);
 		break;
 	default: // the first one's mapping is the scribbler's too
 		if (user != &users[0])
@@ -558,6 +582,7 @@ static void run(struct program program)
 {
 	char name[64];
 
+	shm_clock_ahead = 0;
 	setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
 	snprintf(name, sizeof name, "fuzz.%d", (int)getpid());
 	attach(&users[0], name);

@@ -27,6 +27,17 @@ MUTANTS = {
          "		store_release(&ring->mem->head, pos + 1);\n"
          "		// The message as its sender wrote it; and"),
     ]),
+    "claim_moves_head": ("ring.c", [
+        ("	// As in pop(), but the hint stays: what is before it may wait yet.\n",
+         "	store_release(&ring->mem->head, waiting->pos + 1);\n"),
+    ]),
+    "lower_only_if_earlier": ("due.c", [
+        ("		if (cas_acq_rel(&housekeeping->due, &due, time < due ? time : due))\n",
+         "		if (time >= due || cas_acq_rel(&housekeeping->due, &due, time))\n"),
+    ]),
+    "lower_to_the_last": ("due.c", [
+        ("time < due ? time : due))\n", "time))\n"),
+    ]),
     "push_tail_before_publish": ("ring.c", [
         ("		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));\n",
          "		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));\n"

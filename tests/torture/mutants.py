@@ -117,6 +117,30 @@ MUTANTS = [
         "receive",
     ),
     (
+        "a message that is due is sent on though another has claimed it",
+        "channel/delay.c",
+        """		if (shm_ring_claim(&delivery->ring, &delivery->layer->pool, &list[i]))
+			settle""",
+        """		(void)shm_ring_claim(&delivery->ring, &delivery->layer->pool, &list[i]),
+			settle""",
+        "deliver what is due",
+    ),
+    (
+        "what found no room is dropped",
+        "channel/delay.c",
+        "		put_back(layer, &delivery->ring, handle);\n		return;",
+        "		shm_pool_free(&layer->pool, handle);\n		return;",
+        "put back what is due",
+    ),
+    (
+        "what found no room is published from another's zone",
+        "channel/delay.c",
+        """	handle = adopt(layer, ring, handle);
+	for""",
+        "	for",
+        "put back what is due",
+    ),
+    (
         "a metric is in the directory before its name is written",
         "shm/metric.c",
         "			if (!cell)\n				cell = prepare(segment, uid, metric);\n",

@@ -256,6 +256,48 @@ static void end_channel(struct world *world)
 	}
 }
 
+// A message of a's that waits for its time.
+static void stage_delayed(struct world *world, const char *channel, uint32_t length)
+{
+	uint64_t number = world_number(world, WORLD_A, WORLD_MUST);
+	struct forebay_message *message =
+	        traffic_build(world->a, channel, WORLD_A, number, length, NULL);
+	int result = forebay_send_after(world->a, channel, message, VICTIM_DELAY);
+
+	forebay_message_free(message);
+	if (result == 0)
+		return;
+	world->fate[WORLD_A][number % WORLD_NUMBERS] = WORLD_NEVER;
+	world_complain(world, WORLD_BLOCKED, "a delayed send says: %s", forebay_strerror(result));
+}
+
+static void stage_due(struct world *world)
+{
+	stage_delayed(world, "quiet", 100);
+	stage_delayed(world, "quiet", WORLD_LARGE);
+}
+
+static void stage_due_and_full(struct world *world)
+{
+	stage_full(world);
+	stage_delayed(world, "small", 100);
+}
+
+// All that waits is due, and a round of housekeeping is, too.
+static void deliver_all(struct world *world)
+{
+	shm_clock_ahead = VICTIM_LATER;
+	(void)channel_deliver(world->a, channel_now(), true);
+	shm_clock_ahead = 0;
+}
+
+static void after_delayed(struct world *world)
+{
+	world_drain(world);
+	deliver_all(world);
+	world_drain(world);
+}
+
 // Metrics are for ever, so a trial begins with a table as in a new segment, but for one name.
 static void stage_metrics(struct world *world)
 {
@@ -349,6 +391,29 @@ const struct operation operations[] = {
                 .ready = victim_ready_send_new,
                 .act = victim_act_send,
                 .after = after_new,
+        },
+        {
+                .name = "send later",
+                .ready = victim_ready_send,
+                .act = victim_act_send_later,
+                .after = after_delayed,
+        },
+        {
+                .name = "deliver what is due",
+                .stage = stage_due,
+                .ready = victim_ready_deliver,
+                .act = victim_act_deliver,
+                .meanwhile = deliver_all,
+                .after = after_delayed,
+                .losses = 1,
+        },
+        {
+                .name = "put back what is due",
+                .stage = stage_due_and_full,
+                .ready = victim_ready_deliver,
+                .act = victim_act_deliver,
+                .after = after_delayed,
+                .losses = 1,
         },
         {
                 .name = "send to a full channel",

@@ -150,6 +150,21 @@ void victim_act_send(void)
 	send_prepared(0);
 }
 
+void victim_act_send_later(void)
+{
+	victim_sent(forebay_send_after(victim_own, outgoing_channel, outgoing, VICTIM_DELAY));
+}
+
+void victim_ready_deliver(void)
+{
+	shm_clock_ahead = VICTIM_LATER;
+}
+
+void victim_act_deliver(void)
+{
+	(void)channel_deliver(victim_own, channel_now(), false);
+}
+
 // Long enough for stepping to it; nobody waits so long.
 void victim_act_send_waiting(void)
 {

@@ -44,7 +44,9 @@ extern struct victim_report *victim_report;
 #define VICTIM_METRIC "victims_total{fate=\"unknown\"}"
 
 enum {
-	VICTIM_CELLS = 64, // of the layer, at most
+	VICTIM_CELLS = 64,   // of the layer, at most
+	VICTIM_DELAY = 1000, // ms, of what is sent later
+	VICTIM_LATER = 2000, // ms from the trial on, when it is due
 };
 
 // b's reply channel, or the channel to add or discard; set by the tester before the fork.
@@ -82,6 +84,7 @@ void victim_act_announce(void);
 void victim_act_metric(void);
 void victim_act_attach(void);
 void victim_act_compact(void);
+void victim_act_deliver(void);
 void victim_act_detach(void);
 void victim_act_farewell(void);
 void victim_act_flush(void);
@@ -97,6 +100,7 @@ void victim_act_receive_waiting(void);
 void victim_act_reply_close(void);
 void victim_act_reply_open(void);
 void victim_act_send(void);
+void victim_act_send_later(void);
 void victim_act_send_waiting(void);
 void victim_act_stream_close(void);
 void victim_act_stream_open(void);
@@ -106,6 +110,7 @@ void victim_leave_group_send(void);
 void victim_leave_make(void);
 void victim_leave_receive_event(void);
 void victim_ready_announce(void);
+void victim_ready_deliver(void);
 void victim_ready_detach(void);
 void victim_ready_farewell(void);
 void victim_ready_group_send(void);
