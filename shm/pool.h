@@ -59,7 +59,7 @@ struct shm_block_mem {
 	uint32_t length;     // octets of the whole message
 	uint32_t parts;      // 0: they follow here; else they are in that many extents listed here
 	uint32_t serial;     // grows with each use as a head, so that an extent knows its use
-	shm_atomic32 origin; // the channel that it was last published in, or about to be
+	shm_atomic32 origin; // of what is HELD: the channel that it was received from, if any
 	char data[];
 };
 

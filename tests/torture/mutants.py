@@ -21,6 +21,7 @@ MUTANTS = [
         "a block is SENT only after its publication",
         "shm/ring.c",
         """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 """,
         """		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
@@ -325,10 +326,14 @@ MUTANTS = [
         "announce",
     ),
     (
-        "a channel goes on counting where the one before it in its entry stopped",
-        "shm/tally.c",
-        "behind(generation, word) == 0 ? word & NUMBER_MASK : 0;\n\n		if",
-        "word & NUMBER_MASK;\n\n		if",
+        "a message has an origin before it is SENT, so that one which never was is a channel's loss",
+        "shm/ring.c",
+        """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+""",
+        """		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+""",
         "send into a new channel",
     ),
 ]
