@@ -86,3 +86,17 @@ void http_server_drain(struct http_server *server)
 			http_session_advance(session);
 	}
 }
+
+void http_server_dismiss(struct http_server *server)
+{
+	struct http_session *next;
+
+	for (struct http_session *session = server->sessions; session; session = next) {
+		next = session->next;
+		if (session->step != HTTP_SESSION_HEAD)
+			continue;
+		http_session_expire(session); // unless something has just arrived
+		if (session->step == HTTP_SESSION_HEAD && !session->connection.closed)
+			connection_close(&session->connection);
+	}
+}

@@ -33,7 +33,8 @@ struct http_server {
 	struct http_transfer *blocked;       // body channels that had no room
 	struct http_transfer *left;          // whose clients have left
 	struct metrics *metrics;
-	uint64_t connections; // that were accepted
+	uint64_t connections;     // that were accepted
+	unsigned status_sessions; // that are told the status
 	bool access_log;
 	bool draining; // every response is the last of its connection
 };
@@ -51,6 +52,9 @@ void http_server_retry(struct http_server *server);
 
 // The next response of each connection is its last; idle connections are closed after a short grace.
 void http_server_drain(struct http_server *server);
+
+// Closes the connections that have no request, or only a part of one.
+void http_server_dismiss(struct http_server *server);
 
 // Microseconds of the monotonic clock.
 int64_t http_server_clock(void);
