@@ -11,6 +11,8 @@
 #include "server/http_session.h"
 #include "server/http_transfer.h"
 
+#define DISMISS_GRACE 250 // ms
+
 int64_t http_server_clock(void)
 {
 	struct timespec now;
@@ -89,14 +91,7 @@ void http_server_drain(struct http_server *server)
 
 void http_server_dismiss(struct http_server *server)
 {
-	struct http_session *next;
-
-	for (struct http_session *session = server->sessions; session; session = next) {
-		next = session->next;
-		if (session->step != HTTP_SESSION_HEAD)
-			continue;
-		http_session_expire(session); // unless something has just arrived
-		if (session->step == HTTP_SESSION_HEAD && !session->connection.closed)
-			connection_close(&session->connection);
-	}
+	for (struct http_session *session = server->sessions; session; session = session->next)
+		if (session->step == HTTP_SESSION_HEAD)
+			timer_arm(server->wheel, &session->timer, DISMISS_GRACE);
 }

@@ -37,6 +37,7 @@ struct http_server {
 	unsigned status_sessions; // that are told the status
 	bool access_log;
 	bool draining; // every response is the last of its connection
+	bool ending;   // and no other worker goes on
 };
 
 // Returns 0 or -ENOMEM. What is given must outlive the server.
@@ -53,7 +54,7 @@ void http_server_retry(struct http_server *server);
 // The next response of each connection is its last; idle connections are closed after a short grace.
 void http_server_drain(struct http_server *server);
 
-// Closes the connections that have no request, or only a part of one.
+// Leaves those connections that have no whole request yet only a moment for it.
 void http_server_dismiss(struct http_server *server);
 
 // Microseconds of the monotonic clock.

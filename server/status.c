@@ -83,11 +83,11 @@ static const char *find_ailment(const struct http_server *server)
 {
 	struct forebay_channel_stat stat;
 
-	if (server->draining)
+	if (server->ending)
 		return "shutting down\n";
 	if (forebay_stat_channel(server->layer, "http.request", &stat) != 0)
 		return "the layer can't be read\n";
-	if (stat.pending >= stat.capacity)
+	if (stat.policy == FOREBAY_REFUSE && stat.pending >= stat.capacity)
 		return "http.request is full\n";
 	if (stat.pending > 0 && stat.listeners == 0)
 		return "requests wait, and no consumer receives them\n";
@@ -232,7 +232,7 @@ static void answer_status(struct http_session *session)
 		http_answer_own(session, 200, page_fields, status_page, status_page_size);
 		return;
 	}
-	status_write_json(&text, server->layer, server->draining);
+	status_write_json(&text, server->layer, server->ending);
 	answer_written(session, json_fields, &text);
 }
 

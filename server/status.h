@@ -23,9 +23,9 @@ enum {
 // Answers the request whose head has just been read.
 void status_answer(struct http_session *session);
 
-// What is written of LAYER. DRAINING: the server is about to end.
+// What is written of LAYER. ENDING: the server is shutting down.
 void status_write_metrics(struct status_text *text, struct forebay *layer);
-void status_write_json(struct status_text *text, struct forebay *layer, bool draining);
+void status_write_json(struct status_text *text, struct forebay *layer, bool ending);
 
 // Whether a channel is one that is listed: of those made for one transfer, or one process, there may be any number.
 bool status_is_listed(const struct forebay_channel_stat *stat);

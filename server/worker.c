@@ -66,6 +66,7 @@ struct worker {
 	int spare_fd;            // closed for a moment when there are no others left
 	bool accepting, telling; // the listening sockets, and those for the status, are in the loop
 	bool paused;             // until the next tick: out of file descriptors
+	bool dismissed;          // a stop waits for nobody but those who ask for the status
 	bool stopping;           // leave the loop
 };
 
@@ -260,16 +261,23 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
 		worker->stopping = true;
 	else
 		drain(worker);
+	if (number == SIGTERM)
+		worker->http.ending = true;
 	// While the server ends, its status goes on to be told. If this worker is replaced, or the master is gone and
 	// there may be another, it is others who tell.
 	if (number == SIGQUIT)
 		stop_listening(worker, true);
 }
 
-// The last clients but those who ask for the status have left: they must not keep us.
-static bool has_told_all(const struct worker *worker)
+// When all clients have left but those who ask for the status, these must not keep us.
+static void dismiss_askers(struct worker *worker)
 {
-	return worker->http.draining && worker->pool.live == worker->http.status_sessions;
+	if (!worker->http.draining || worker->dismissed ||
+	        worker->pool.live != worker->http.status_sessions)
+		return;
+	worker->dismissed = true;
+	stop_listening(worker, true);
+	http_server_dismiss(&worker->http);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -350,10 +358,7 @@ static void run(struct worker *worker)
 		set_accepting(worker, false,
 		        !worker->http.draining && !worker->paused && has_room(worker, false));
 		set_accepting(worker, true, !worker->paused && has_room(worker, true));
-		if (has_told_all(worker)) {
-			stop_listening(worker, true);
-			http_server_dismiss(&worker->http);
-		}
+		dismiss_askers(worker);
 	}
 }
 

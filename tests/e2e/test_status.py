@@ -289,6 +289,8 @@ def test_healthz_during_a_graceful_stop(watch):
         client.get("/slow")
         message = layer.receive()
         server.signal(signal.SIGTERM)
+        # The other worker ends at once.
+        server.wait_for(lambda: len(server.workers) == 1, "the worker that has a client")
         server.wait_for(lambda: ask(server.status, "/healthz").status == 503, "the bad news")
         response = ask(server.status, "/healthz")
         assert response.body == b"shutting down\n" and response.closes
@@ -319,8 +321,8 @@ def test_those_who_ask_do_not_keep_the_server(watch):
         server.wait_for(lambda: ask(server.status, "/healthz").status == 503, "the bad news")
         layer.send(message["reply_channel"], {"status": 200})
         assert client.response().status == 200
-    for asker in (askers[0], askers[1]):
-        assert asker.is_ended()
+    assert askers[0].is_ended()
+    assert askers[1].response().status == 408
     assert server.wait() == 0
     for asker in askers:
         asker.close()
@@ -505,15 +507,28 @@ def test_a_reload_keeps_adds_and_drops_it(serve, tmp_path):
     config.write_text("status-bind = 127.0.0.1:0\n")
     server = serve("--config", config)
     address = address_of(server)
-    with Client(address, TIMEOUT) as client:
-        client.get("/healthz")
-        assert client.response().status == 200
+    kept = Client(address, TIMEOUT)
+    kept.get("/healthz")
+    assert not kept.response().closes
 
     def reload(text):
         former = server.workers
         config.write_text(text)
         server.signal(signal.SIGHUP)
         server.wait_for(lambda: server.workers and not set(former) & set(server.workers), "new workers")
+
+    def told_to_come_again():
+        """By a worker that retires, on a connection that was open before."""
+        kept.get("/healthz")
+        response = kept.response()
+        assert response.body == b"ok\n"
+        return response.closes
+
+    config.write_text("status-bind = 127.0.0.1:0\nidle-timeout = 70\n")
+    server.signal(signal.SIGHUP)
+    server.wait_for(told_to_come_again, "the old worker to retire")
+    assert kept.is_ended()
+    kept.close()
 
     path = tmp_path / "status"
     reload(f"status-bind = 127.0.0.1:0\nstatus-bind = unix:{path}\n")
