@@ -530,6 +530,7 @@ struct forebay_channel_stat {
 	uint64_t full;           // sends refused
 	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none
 	uint32_t listeners;      // processes that listen
+	bool inbox; // all that is sent to one process's reply channels; nobody else can send there
 	struct forebay_statistics statistics;
 	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _DISPLACED, _GONE (to reply
 	// channels that have ended, of their process's inbox), _BAD and _LOST; 0 for the other counters. A lost one is counted as

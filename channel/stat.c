@@ -144,6 +144,7 @@ static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char 
 		read_channel(layer, &ring, now, stat);
 		stat->name = name;
 		stat->policy = channel_rule_of(layer, name).policy;
+		stat->inbox = load_acquire(&channel->owner) != SHM_CHANNEL_LIVE;
 		if (is_whole(channel, ring.generation))
 			return true;
 	}
