@@ -400,8 +400,10 @@ static void limit_files(struct worker *worker)
 		return;
 	worker->connections_max =
 	        files.rlim_cur > FILES_OTHER + 2 ? (files.rlim_cur - FILES_OTHER) / 2 : 1;
-	log_info("the limit of %llu open files is enough for %u connections per worker, not %d",
-	        (unsigned long long)files.rlim_cur, worker->connections_max, wanted);
+	if (worker->setup->number == 1) // for all
+		log_info("the limit of %llu open files is enough for %u connections per worker, "
+		         "not %d",
+		        (unsigned long long)files.rlim_cur, worker->connections_max, wanted);
 }
 
 static int add_event(struct event *event, const struct timeval *period)
