@@ -114,7 +114,7 @@ enum shm_result shm_ring_push(
 			result = SHM_FULL;
 			break;
 		}
-		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		// Death after this line, before the next: a SENT block that no slot holds; the reaper of
 		// its zone frees it. Release: the message before its publication, for the claimer's acquire.
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
@@ -125,6 +125,7 @@ enum shm_result shm_ring_push(
 		}
 	}
 	// It may say SENT from a CAS that failed; no slot holds it, so nobody else can have touched it.
+	store_relaxed(&block->origin, SHM_ORIGIN_NONE);
 	store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
 	return result;
 }
@@ -358,6 +359,14 @@ enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool)
 			return SHM_OK;
 	}
 	return SHM_CORRUPT;
+}
+
+int32_t shm_ring_look(const struct shm_ring *ring, uint64_t pos, uint32_t *handle)
+{
+	uint64_t word = load_acquire(shm_ring_slot(ring, pos));
+
+	*handle = SLOT_HANDLE(word);
+	return (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
 }
 
 bool shm_ring_holds(const struct shm_ring *ring, uint64_t pos, uint32_t handle)
