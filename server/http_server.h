@@ -12,6 +12,7 @@
 #include "server/http_upload.h"
 #include "server/metrics.h"
 #include "server/options.h"
+#include "server/status.h"
 #include "server/timer.h"
 
 struct http_session;
@@ -35,6 +36,7 @@ struct http_server {
 	struct metrics *metrics;
 	uint64_t connections;     // that were accepted
 	unsigned status_sessions; // that are told the status
+	struct status_look look;  // the last one that they were told of
 	bool access_log;
 	bool draining; // every response is the last of its connection
 	bool ending;   // and no other worker goes on

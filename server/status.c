@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/http_answer.h"
@@ -115,13 +116,39 @@ static void answer_written(
 	status_text_fini(text);
 }
 
+bool status_look_is_fresh(const struct status_look *look, int64_t now)
+{
+	return look->cost > STATUS_LOOK_LEAST && now - look->at < look->cost * STATUS_LOOK_SHARE;
+}
+
+static int64_t processor_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+static const struct forebay_layer_stat *look_at_layer(struct http_server *server)
+{
+	struct status_look *look = &server->look;
+	int64_t now = http_server_clock(), begun = processor_time();
+
+	if (status_look_is_fresh(look, now))
+		return &look->stat;
+	(void)forebay_stat(server->layer, &look->stat); // which fails in a forked child only
+	look->at = now;
+	look->cost = processor_time() - begun;
+	return &look->stat;
+}
+
 static void answer_metrics(struct http_session *session)
 {
 	static const char fields[] =
 	        "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" COMMON POLICY("");
 	struct status_text text = {0};
 
-	status_write_metrics(&text, session->server->layer);
+	status_write_metrics(&text, session->server->layer, look_at_layer(session->server));
 	answer_written(session, fields, &text);
 }
 
@@ -232,7 +259,7 @@ static void answer_status(struct http_session *session)
 		http_answer_own(session, 200, page_fields, status_page, status_page_size);
 		return;
 	}
-	status_write_json(&text, server->layer, server->ending);
+	status_write_json(&text, server->layer, look_at_layer(server), server->ending);
 	answer_written(session, json_fields, &text);
 }
 

@@ -10,6 +10,8 @@
 // says is about all of them. A body is never read: the connection ends with the answer.
 #pragma once
 
+#include <stdint.h>
+
 #include "channel/forebay.h"
 #include "server/status_text.h"
 
@@ -18,14 +20,29 @@ struct http_session;
 enum {
 	STATUS_CHANNELS_MAX = 1000, // that are listed; of more, some
 	STATUS_GROUPS_MAX = 100,
+	STATUS_LOOK_LEAST = 10000, // microseconds
+	STATUS_LOOK_SHARE = 20,
 };
 
 // Answers the request whose head has just been read.
 void status_answer(struct http_session *session);
 
-// What is written of LAYER. ENDING: the server is shutting down.
-void status_write_metrics(struct status_text *text, struct forebay *layer);
-void status_write_json(struct status_text *text, struct forebay *layer, bool ending);
+// A look at the layer as a whole, which takes the longer the larger it is. Nobody else is served meanwhile, so where it
+// takes longer than STATUS_LOOK_LEAST an earlier one does, as long as looks take more than a STATUS_LOOK_SHARE-th of the time.
+struct status_look {
+	struct forebay_layer_stat stat;
+	int64_t at;   // microseconds of http_server_clock()
+	int64_t cost; // microseconds of processor time; 0: there was none
+};
+
+// Whether it will do at NOW.
+bool status_look_is_fresh(const struct status_look *look, int64_t now);
+
+// What is written of LAYER, with STAT as the look at it. ENDING: the server is shutting down.
+void status_write_metrics(
+        struct status_text *text, struct forebay *layer, const struct forebay_layer_stat *stat);
+void status_write_json(struct status_text *text, struct forebay *layer,
+        const struct forebay_layer_stat *stat, bool ending);
 
 // Whether a channel is one that is listed: of those made for one transfer, or one process, there may be any number.
 bool status_is_listed(const struct forebay_channel_stat *stat);

@@ -152,20 +152,16 @@ static int put_metric(const struct forebay_metric_stat *stat, void *context)
 	return 0;
 }
 
-void status_write_json(struct status_text *text, struct forebay *layer, bool ending)
+void status_write_json(struct status_text *text, struct forebay *layer,
+        const struct forebay_layer_stat *stat, bool ending)
 {
 	struct list list = {.text = text, .layer = layer, .most = STATUS_CHANNELS_MAX};
-	struct forebay_layer_stat stat;
 
-	if (forebay_stat(layer, &stat) != 0) {
-		status_text_print(text, "{}\n");
-		return;
-	}
 	status_text_print(text,
 	        "{\"version\": \"" FOREBAY_VERSION "\", \"answered_by\": %d, "
 	        "\"stopping\": %s,\n",
 	        (int)getpid(), ending ? "true" : "false");
-	put_layer(text, layer, &stat);
+	put_layer(text, layer, stat);
 	status_text_print(text, ",\n\"processes\": [");
 	(void)forebay_stat_processes(layer, put_process, &list);
 	status_text_print(text, "],\n\"channels\": [");

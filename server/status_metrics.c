@@ -392,16 +392,14 @@ static void put_opened(struct page *page)
 	free(all.list);
 }
 
-void status_write_metrics(struct status_text *text, struct forebay *layer)
+void status_write_metrics(
+        struct status_text *text, struct forebay *layer, const struct forebay_layer_stat *stat)
 {
 	struct page page = {.text = text, .layer = layer};
-	struct forebay_layer_stat stat;
 
-	if (forebay_stat(layer, &stat) != 0)
-		return;
-	put_layer(&page, &stat);
-	put_blocks(&page, &stat);
-	put_messages(&page, &stat);
+	put_layer(&page, stat);
+	put_blocks(&page, stat);
+	put_messages(&page, stat);
 	put_channels(&page);
 	put_processes(&page);
 	put_opened(&page);

@@ -83,6 +83,9 @@ static struct region choose_group_region(const struct shm_segment *segment, uint
 	case 3:
 		return (struct region){
 		        (char *)segment->prefixes, SHM_PREFIXES, sizeof *segment->prefixes};
+	case 4: // hazards
+		return (struct region){(char *)&segment->processes[0].hazard, USERS + 1,
+		        sizeof *segment->processes};
 	case 5: // metrics: the directory, the cells, or what the first users have counted
 		if (choice & 8)
 			return (struct region){(char *)segment->metrics, 16, 8};
@@ -91,9 +94,6 @@ static struct region choose_group_region(const struct shm_segment *segment, uint
 			        (char *)segment->metric_cells, 16, sizeof *segment->metric_cells};
 		return (struct region){(char *)segment->metric_words,
 		        (size_t)segment->geometry.metrics * (USERS + 1), 8};
-	case 4: // hazards
-		return (struct region){(char *)&segment->processes[0].hazard, USERS + 1,
-		        sizeof *segment->processes};
 	default:
 		return (struct region){(char *)segment->cells, 64, sizeof *segment->cells};
 	}
