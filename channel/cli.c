@@ -101,6 +101,7 @@ static int run_check(const struct channel_cli_arguments *arguments)
 const char channel_cli_summary[] =
         "  send CHANNEL [JSON|-]  send a message (from stdin by default)\n"
         "  receive CHANNEL...     wait for messages and print them, one a line\n"
+        "  tail CHANNEL...        print messages as they pass, and leave them to their receivers\n"
         "  stat [CHANNEL...]      show counters, processes, channels and memory of a layer\n"
         "  top                    the same, live\n"
         "  group VERB ...         add, discard, list members of groups; send to all of one\n"
@@ -134,14 +135,17 @@ static const struct command commands[] = {
         },
         {
                 .name = "receive",
-                .letters = "tnfcg",
+                .letters = "tnfcgp",
                 .names_min = 1,
                 .names_max = INT32_MAX,
                 .defaults = {.timeout = -1, .count = 1},
                 .run = channel_cli_receive,
                 .help = "Usage: forebay receive [OPTIONS] CHANNEL...\n"
                         "\n"
-                        "Takes messages from the channels and prints each as one line of JSON.\n"
+                        "Takes messages from the channels and prints each as one line of JSON; or, "
+                        "with "
+                        "--peek,\n"
+                        "prints those that wait, and leaves them there.\n"
                         "\n" LAYER_HELP "  -n, --count N        end after N messages (default 1)\n"
                         "  -f, --follow         don't end\n"
                         "  -t, --timeout SEC    wait at most so long for each (default: for ever)\n"
@@ -150,8 +154,20 @@ static const struct command commands[] = {
                         "  -g, --gaps           print {\"gap\": N, \"message\": {...}}, N being "
                         "how many of the\n"
                         "                       channel's messages didn't come here since the "
-                        "last one that did\n" HELP_HELP "\n"
+                        "last one that did\n"
+                        "  -p, --peek           print all that waits without taking it, and "
+                        "end\n" HELP_HELP "\n"
                         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n",
+        },
+        {
+                .name = "tail",
+                .letters = "tncg",
+                .names_min = 1,
+                .names_max = INT32_MAX,
+                .defaults = {.timeout = -1, .count = -1},
+                .observes = true,
+                .run = channel_cli_tail,
+                .help = channel_cli_tail_help,
         },
         {
                 .name = "stat",
@@ -218,6 +234,7 @@ static const struct option options[] = {
         {"follow", no_argument, NULL, 'f'},
         {"with-channel", no_argument, NULL, 'c'},
         {"gaps", no_argument, NULL, 'g'},
+        {"peek", no_argument, NULL, 'p'},
         {"json", no_argument, NULL, 'j'},
         {"repair", no_argument, NULL, 'r'},
         {"interval", required_argument, NULL, 'i'},
@@ -292,6 +309,8 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 		return arguments->with_channel = true;
 	case 'g':
 		return arguments->gaps = true;
+	case 'p':
+		return arguments->peek = true;
 	case 'j':
 		return arguments->json = true;
 	case 'r':
@@ -313,7 +332,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 
 	opterr = 0; // its messages would lack the program's name
 	optind = 0; // starts over: main may have parsed options of its own
-	while ((letter = getopt_long(argc, argv, ":l:t:a:n:fcgjri:bs:h", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":l:t:a:n:fcgpjri:bs:h", options, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(command->help, stdout);
 			return channel_cli_flush();
@@ -368,7 +387,7 @@ int channel_cli_main(int argc, char **argv)
 		return channel_cli_flush() == EXIT_DONE ? status : EXIT_FAILED;
 	}
 	layer_options.must_exist = command->must_exist;
-	layer_options.observe = command->observes;
+	layer_options.observe = command->observes || arguments.peek;
 	if (forebay_open(arguments.layer, &layer_options, &layer) != 0) {
 		channel_cli_complain("%s", forebay_error());
 		return EXIT_FAILED;

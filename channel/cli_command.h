@@ -14,7 +14,7 @@ struct channel_cli_arguments {
 	int timeout;       // milliseconds, or an interval; -1: for ever
 	int after;         // milliseconds
 	long count;        // messages, or looks; -1: no end
-	bool with_channel, gaps, json, repair, batch;
+	bool with_channel, gaps, peek, json, repair, batch;
 	const char *sort; // NULL: as usual
 	char **names;     // what is left: channels, or a channel and a message
 	int name_count;
@@ -40,6 +40,8 @@ struct forebay_message *channel_cli_message(struct forebay *layer, const char *j
 // The subcommands. Each returns an exit status.
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments);
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments);
+int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *arguments);
+extern const char channel_cli_tail_help[];
 int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_stat_help[];
 int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments);

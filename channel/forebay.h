@@ -87,8 +87,8 @@ struct forebay_options {
 	bool must_exist;   // don't create the layer: -ENOENT if there is none
 	bool replace;      // a layer that was made with other options, and that nobody alive is
 	                   // attached to, is made anew; what waits in it is dropped
-	bool observe; // only look: takes no process slot and changes nothing, so nobody notices. forebay_stat...()
-	        // work, and what is about the attachment; all else answers -ESTALE. -ENOENT if there is none
+	bool observe; // only look: takes no process slot and changes nothing, so nobody notices. forebay_stat...(),
+	        // _peek() and _watch() work, and what is about the attachment; all else answers -ESTALE. -ENOENT if there is none
 	const char *user; // refuse a layer that isn't this user's ("": this process's own), whoever
 	                  // else is trusted; only root can make one for another user
 };
@@ -352,6 +352,39 @@ FOREBAY_API int forebay_receive(
 FOREBAY_API int forebay_fd(struct forebay *layer);
 
 // ---------------------------------------------------------------------------------------------
+// Looking at messages without receiving them
+// ---------------------------------------------------------------------------------------------
+
+// Calls EACH with a copy of every message that waits in the plain channel or stream CHANNEL, oldest first: at most as
+// many as the channel holds. All functions that read a message work on it, during the call. Nobody notices: no message is
+// taken, nobody is woken, the channel isn't made if it isn't there; who observes a layer may do this too. What is
+// received before it is copied is left out; of one that is sent meanwhile that depends. When EACH returns other than 0,
+// that ends the walk and is returned. Returns 0, FOREBAY_BAD_NAME (also for a reply channel), -ENOMEM or -ESTALE.
+// Lock-free.
+FOREBAY_API int forebay_peek(struct forebay *layer, const char *channel,
+        int (*each)(struct forebay_message *message, void *context), void *context);
+
+// Where somebody is who follows a channel. All zero: at its end, as it is at the first call.
+struct forebay_watch {
+	uint64_t epoch; // which use of the channel's place in the layer; 0: none yet
+	uint64_t next;  // position of the next message
+	uint64_t
+	        missed; // messages before that one which weren't seen, and weren't told of as a gap yet
+};
+
+// Calls EACH as forebay_peek() does with every message that was sent to CHANNEL since the last call with this WATCH, oldest
+// first, whether it was received meanwhile or not: a message can be seen until its memory is used again, which is not
+// before its sender has sent some dozens more, or some hundreds (one above 64 KiB: until it is freed).
+// forebay_message_gap() says how many passed unseen before it, and forebay_message_is_waiting() whether nobody had received
+// it yet. So call it some hundred times a second; it costs little when there is nothing. Returns as forebay_peek().
+FOREBAY_API int forebay_watch(struct forebay *layer, const char *channel,
+        struct forebay_watch *watch, int (*each)(struct forebay_message *message, void *context),
+        void *context);
+
+// Whether a message that was looked at waited to be received, when it was. False for others.
+FOREBAY_API bool forebay_message_is_waiting(const struct forebay_message *message);
+
+// ---------------------------------------------------------------------------------------------
 // Reply channels: process-local channels that are cheap to make, one per request or connection
 // ---------------------------------------------------------------------------------------------
 
@@ -530,6 +563,7 @@ struct forebay_channel_stat {
 	uint64_t full;           // sends refused
 	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none
 	uint32_t listeners;      // processes that listen
+	bool inbox; // all that is sent to one process's reply channels; nobody else can send there
 	struct forebay_statistics statistics;
 	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _DISPLACED, _GONE (to reply
 	// channels that have ended, of their process's inbox), _BAD and _LOST; 0 for the other counters. A lost one is counted as

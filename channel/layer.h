@@ -197,6 +197,9 @@ struct forebay_message {
 
 	// Received.
 	bool parsed, synthetic; // synthetic: made by the library, not in shared memory
+	bool copied, waiting; // not received, but looked at: `buffer` is in `copy`; it waited then
+	char *copy;
+	size_t copy_size;
 	struct shm_buffer buffer;
 	uint32_t envelope_length;
 	char *text; // a private copy of the envelope
@@ -230,6 +233,9 @@ static inline bool channel_is_blind(const struct forebay *layer)
 {
 	return layer->stale && !layer->observes;
 }
+
+// Finds the channel NAME as it is now, also for who only observes. False if there is none.
+bool channel_find(struct forebay *layer, const char *name, struct shm_ring *ring);
 
 // The capacity and policy of channel NAME in this layer.
 struct channel_rule channel_rule_of(const struct forebay *layer, const char *name);
@@ -280,6 +286,9 @@ int channel_message_parse(struct forebay_message *message, const char *json, siz
         const struct forebay_value **root, const char **error);
 int channel_message_set(
         struct forebay_message *message, const struct forebay_value *root, const char **error);
+// Sets what a message is from how it begins, and forgets whatever it was before.
+void channel_message_open(struct forebay_message *message, const struct channel_message_mem *head,
+        const struct shm_buffer *buffer, int64_t sent_at);
 // Copies OFFSET..OFFSET + LENGTH of a message in shared memory to OUT.
 void channel_message_copy(
         const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length);

@@ -31,6 +31,7 @@ struct forebay_message *channel_message_take(struct forebay *layer)
 		message->layer = layer;
 	}
 	message->next = NULL;
+	message->copied = false;
 	return message;
 }
 
@@ -58,6 +59,7 @@ static void destroy(struct forebay_message *message)
 		channel_json_reader_fini(&message->reader);
 	free(message->flat);
 	free(message->text);
+	free(message->copy);
 	free(message);
 }
 
@@ -68,7 +70,7 @@ void forebay_message_free(struct forebay_message *message)
 	if (!message)
 		return;
 	layer = message->layer;
-	if (message->received && !message->synthetic && !layer->stale) {
+	if (message->received && !message->synthetic && !message->copied && !layer->stale) {
 		shm_pool_free(&layer->pool, message->buffer.handle);
 		if (message->reply)
 			channel_reply_freed(layer, message->reply, message->generation);
@@ -81,6 +83,7 @@ void forebay_message_free(struct forebay_message *message)
 	message->content = NULL;
 	channel_buffer_trim(&message->flat, &message->flat_size);
 	channel_buffer_trim(&message->text, &message->text_size);
+	channel_buffer_trim(&message->copy, &message->copy_size);
 	if (layer->free_message_count >= FREE_MESSAGES_MAX) {
 		destroy(message);
 		return;
@@ -292,6 +295,25 @@ bool channel_message_is_sound(const struct channel_message_mem *head, uint32_t l
 	       head->content == length - sizeof *head - head->envelope &&
 	       (content == FOREBAY_TEXT || content == FOREBAY_BINARY ||
 	               (head->kind == FOREBAY_NO_CONTENT && head->content == 0));
+}
+
+void channel_message_open(struct forebay_message *message, const struct channel_message_mem *head,
+        const struct shm_buffer *buffer, int64_t sent_at)
+{
+	message->received = true;
+	message->synthetic = message->copied = message->parsed = false;
+	message->buffer = *buffer;
+	message->envelope_length = head->envelope;
+	message->content = NULL;
+	message->content_length = head->content;
+	message->kind = head->kind;
+	message->reply = NULL;
+	message->prefix = NULL;
+	message->generation = head->generation;
+	message->to_group = false;
+	message->sent_at = sent_at;
+	message->gap = 0;
+	message->channel[0] = '\0';
 }
 
 // A private copy of the envelope: what is parsed can't change under the parser.

@@ -174,23 +174,13 @@ static struct forebay_message *open_message(
 			channel_reply_freed(layer, reply, head.generation);
 		return NULL;
 	}
-	message->received = true;
-	message->synthetic = message->parsed = false;
-	message->buffer = buffer;
-	message->envelope_length = head.envelope;
-	message->content = NULL;
-	message->content_length = head.content;
-	message->kind = head.kind;
+	channel_message_open(message, &head, &buffer, sent_at);
 	message->reply = reply;
 	message->prefix = reply ? reply->prefix : NULL;
 	if (message->prefix)
 		message->prefix->uses++;
-	message->generation = head.generation;
-	message->sent_at = sent_at;
 	message->to_group = to_group;
 	message->group = group;
-	message->gap = 0;
-	message->channel[0] = '\0';
 	if (to_group)
 		(void)channel_group_name(layer, &group, message->channel);
 	shm_process_count(&layer->self, FOREBAY_COUNT_RECEIVED, 1);

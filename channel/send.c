@@ -86,7 +86,7 @@ static uint32_t append(
 
 	if (buffer->count == 1) { // nearly always
 		if (length > 0)   // DATA may be NULL if not
-			memcpy(buffer->span[0].data + offset, data, length);
+			copy_release(buffer->span[0].data + offset, data, length);
 		return offset + (uint32_t)length;
 	}
 	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
@@ -95,7 +95,7 @@ static uint32_t append(
 		if (offset < end) {
 			size_t here = end - offset < length ? end - offset : length;
 
-			memcpy(buffer->span[i].data + (offset - start), from, here);
+			copy_release(buffer->span[i].data + (offset - start), from, here);
 			from += here;
 			length -= here;
 			offset += (uint32_t)here;
@@ -135,7 +135,7 @@ static bool store(struct forebay *layer, const struct channel_outgoing *outgoing
 	}
 	*block = shm_pool_block(&layer->pool, buffer->handle);
 	layer->now = channel_now();
-	store_relaxed(
+	store_release(
 	        &(*block)->sent_at, outgoing->sent_at ? outgoing->sent_at : (uint64_t)layer->now);
 	offset = append(buffer, offset, &outgoing->head, sizeof outgoing->head);
 	offset = append(buffer, offset, outgoing->envelope, outgoing->envelope_length);

@@ -144,6 +144,7 @@ static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char 
 		read_channel(layer, &ring, now, stat);
 		stat->name = name;
 		stat->policy = channel_rule_of(layer, name).policy;
+		stat->inbox = load_acquire(&channel->owner) != SHM_CHANNEL_LIVE;
 		if (is_whole(channel, ring.generation))
 			return true;
 	}
@@ -151,26 +152,21 @@ static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char 
 }
 
 // By the table's lists, which are tidied up on the way; who may not write looks at every channel.
-static bool find_channel(struct forebay *layer, const char *name, uint32_t *index)
+bool channel_find(struct forebay *layer, const char *name, struct shm_ring *ring)
 {
 	uint32_t hash = shm_table_hash(name);
 	char found[SHM_NAME_SIZE];
-	struct shm_ring ring;
 
-	if (!layer->observes) {
-		*index = layer->segment.channels;
-		if (shm_table_find(&layer->table, name, &ring) == SHM_OK)
-			*index = ring.id;
-		return *index < layer->segment.channels;
-	}
-	for (*index = 0; *index < layer->segment.channels; ++*index) {
-		const struct shm_channel_mem *channel = &layer->segment.channel[*index];
+	if (!layer->observes)
+		return shm_table_find(&layer->table, name, ring) == SHM_OK;
+	for (uint32_t index = 0; index < layer->segment.channels; index++) {
+		const struct shm_channel_mem *channel = &layer->segment.channel[index];
 
-		if (load_relaxed(&channel->hash) != hash)
+		if (load_relaxed(&channel->hash) != hash ||
+		        !shm_table_ring(&layer->table, index, ring))
 			continue;
-		shm_table_name(&layer->table, *index, found);
-		if (strcmp(found, name) == 0 &&
-		        is_whole(channel, load_acquire(&channel->ring.generation)))
+		shm_table_name(&layer->table, index, found);
+		if (strcmp(found, name) == 0 && is_whole(channel, ring->generation))
 			return true;
 	}
 	return false;
@@ -179,7 +175,7 @@ static bool find_channel(struct forebay *layer, const char *name, uint32_t *inde
 int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay_channel_stat *stat)
 {
 	char found[SHM_NAME_SIZE];
-	uint32_t index;
+	struct shm_ring ring;
 	uint64_t id;
 
 	*stat = (struct forebay_channel_stat){.oldest = -1};
@@ -192,8 +188,8 @@ int forebay_stat_channel(struct forebay *layer, const char *name, struct forebay
 	default:
 		break;
 	}
-	if (!find_channel(layer, name, &index) ||
-	        !read_entry(layer, index, channel_now(), found, stat) || strcmp(found, name) != 0)
+	if (!channel_find(layer, name, &ring) ||
+	        !read_entry(layer, ring.id, channel_now(), found, stat) || strcmp(found, name) != 0)
 		*stat = (struct forebay_channel_stat){.oldest = -1,
 		        .capacity = channel_rule_of(layer, name).capacity,
 		        .policy = channel_rule_of(layer, name).policy};

@@ -8,6 +8,7 @@ build_packages=(gcc libc6-dev meson ninja-build pkg-config
 	libevent-dev libhttp-parser-dev libyajl-dev libssl-dev libwebsockets-dev zlib1g-dev libncurses-dev)
 # util-linux has setarch, which ThreadSanitizer needs on some kernels, and unshare: some tests mount a tmpfs.
 test_packages=("${build_packages[@]}" python3 python3-pytest python3-django python3-websockets python3-pyte
+	python3-prometheus-client
 	curl openssl mount util-linux)
 check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
 # What scripts/bench layer compares with.

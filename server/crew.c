@@ -186,7 +186,7 @@ static void tick(struct crew *crew, struct crew_member *member, int64_t now)
 	if (member->term_at <= now) {
 		member->term_at = CREW_NEVER;
 		child_signal(member->kind, member->pid,
-		        member->kind == CHILD_WORKER ? SIGQUIT : SIGTERM);
+		        member->kind == CHILD_WORKER && !crew->ending ? SIGQUIT : SIGTERM);
 	}
 	if (member->kill_at <= now) {
 		member->kill_at = CREW_NEVER;

@@ -30,6 +30,7 @@ struct crew_member {
 // Zeroed is an empty crew.
 struct crew {
 	const struct child_context *context;
+	bool ending; // the whole server is to end: workers are told so by SIGTERM, not SIGQUIT
 	struct forebay_metric restarts[CHILD_KINDS]; // counts those that are started again
 	struct crew_member *members;
 };

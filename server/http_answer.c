@@ -94,7 +94,8 @@ void http_answer_error(struct http_session *session, int status, const char *rea
 		log_limited(LOG_LEVEL_INFO, "%d to %s: %s", status,
 		        *session->remote_address ? session->remote_address : "unix:", reason);
 	http_session_forget(session, true);
-	metrics_count_refusal(server->metrics, status);
+	if (!session->local->status)
+		metrics_count_refusal(server->metrics, status);
 	if (session->response.started) {
 		connection_close(&session->connection);
 		return;
@@ -109,6 +110,28 @@ void http_answer_error(struct http_session *session, int status, const char *rea
 	session->is_log_due = true;
 	http_session_count(session, http_server_clock());
 	connection_write(&session->connection, &part, 1, NULL);
+	if (!session->connection.closed)
+		complete(session);
+}
+
+void http_answer_own(struct http_session *session, int status, const char *fields,
+        const char *content, size_t length)
+{
+	struct http_server *server = session->server;
+	struct iovec parts[2] = {{.iov_base = server->buffer->octets},
+	        {(char *)(uintptr_t)content, session->request.head ? 0 : length}};
+
+	if (server->draining || !session->body.complete)
+		session->request.keep_alive = false;
+	session->response = (struct http_response){.status = status,
+	        .keep_alive = session->request.keep_alive,
+	        .started = true,
+	        .sent = parts[1].iov_len};
+	parts[0].iov_len =
+	        http_response_own(status, &session->request, fields, length, server->buffer);
+	session->answered_us = http_server_clock();
+	http_session_count(session, session->answered_us);
+	connection_write_copy(&session->connection, parts, 2);
 	if (!session->connection.closed)
 		complete(session);
 }

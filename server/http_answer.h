@@ -15,6 +15,11 @@ void http_answer_message(struct http_session *session, struct forebay_message *m
 // that it is incomplete.
 void http_answer_error(struct http_session *session, int status, const char *reason, bool close);
 
+// Answers it with STATUS, the header fields FIELDS (whole lines, at most 4 KiB) and LENGTH octets of CONTENT, which is copied if
+// it has to wait. What of the request's body hasn't been received is never looked at: then the connection ends.
+void http_answer_own(struct http_session *session, int status, const char *fields,
+        const char *content, size_t length);
+
 // Sends the interim response that makes the client send its body.
 void http_answer_continue(struct http_session *session);
 

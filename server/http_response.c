@@ -510,3 +510,18 @@ size_t http_response_error(int status, const struct http_response_request *reque
 	}
 	return (size_t)(out.at - buffer->octets);
 }
+
+size_t http_response_own(int status, const struct http_response_request *request,
+        const char *fields, size_t length, struct http_response_buffer *buffer)
+{
+	struct out out = {buffer->octets, buffer->octets + sizeof(buffer->octets), false};
+
+	put_start(&out, status, &buffer->date);
+	put_text(&out, fields);
+	PUT(&out, "Content-Length: ");
+	put_number(&out, length);
+	PUT(&out, "\r\n");
+	put_connection(&out, request, request->keep_alive);
+	PUT(&out, "\r\n");
+	return (size_t)(out.at - buffer->octets);
+}

@@ -67,6 +67,11 @@ int http_response_next(struct http_response *response, const struct http_respons
 size_t http_response_error(int status, const struct http_response_request *request, int retry_after,
         struct http_response_buffer *buffer);
 
+// Makes the head of an answer of our own, with FIELDS (whole lines, which must fit) and LENGTH octets of content to
+// follow. Returns the octets at buffer->octets.
+size_t http_response_own(int status, const struct http_response_request *request,
+        const char *fields, size_t length, struct http_response_buffer *buffer);
+
 // Writes HEADERS (an object) as whole lines to OUT, without those that belong to the connection or the
 // WebSocket handshake. Returns their length; or -1 and *REASON (static): malformed, or longer than SIZE.
 int http_response_fields(

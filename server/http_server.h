@@ -12,6 +12,7 @@
 #include "server/http_upload.h"
 #include "server/metrics.h"
 #include "server/options.h"
+#include "server/status.h"
 #include "server/timer.h"
 
 struct http_session;
@@ -33,9 +34,12 @@ struct http_server {
 	struct http_transfer *blocked;       // body channels that had no room
 	struct http_transfer *left;          // whose clients have left
 	struct metrics *metrics;
-	uint64_t connections; // that were accepted
+	uint64_t connections;     // that were accepted
+	unsigned status_sessions; // that are told the status
+	struct status_look look;  // the last one that they were told of
 	bool access_log;
 	bool draining; // every response is the last of its connection
+	bool ending;   // and no other worker goes on
 };
 
 // Returns 0 or -ENOMEM. What is given must outlive the server.
@@ -51,6 +55,9 @@ void http_server_retry(struct http_server *server);
 
 // The next response of each connection is its last; idle connections are closed after a short grace.
 void http_server_drain(struct http_server *server);
+
+// Leaves those connections that have no whole request yet only a moment for it.
+void http_server_dismiss(struct http_server *server);
 
 // Microseconds of the monotonic clock.
 int64_t http_server_clock(void);

@@ -11,6 +11,7 @@
 #include "server/http_answer.h"
 #include "server/http_body.h"
 #include "server/log.h"
+#include "server/status.h"
 #include "server/websocket_handshake.h"
 #include "server/websocket_upgrade.h"
 
@@ -335,7 +336,9 @@ static void begin_request(struct http_session *session)
 		session->user_agent = span_of(session, "user-agent", 10);
 	}
 	// An upgrade to anything else is ignored (RFC 9110, 7.8).
-	if (server->websocket && websocket_handshake_wanted(&server->request, &session->head))
+	if (session->local->status)
+		status_answer(session);
+	else if (server->websocket && websocket_handshake_wanted(&server->request, &session->head))
 		websocket_upgrade_begin(session);
 	else
 		http_body_begin(session);
@@ -407,11 +410,27 @@ static void on_message(struct connection *connection, struct forebay_message *me
 // Metrics
 // ---------------------------------------------------------------------------------------------
 
+// Who asks for the status isn't a client of the server that it is about.
+static void count_session(struct http_session *session, int number)
+{
+	struct http_server *server = session->server;
+
+	if (session->local->status) {
+		server->status_sessions += (unsigned)number;
+		return;
+	}
+	if (number > 0)
+		metrics_count(server->metrics, METRICS_CONNECTIONS);
+	metrics_add(server->metrics, METRICS_HTTP_CONNECTIONS, number);
+}
+
 void http_session_count(struct http_session *session, int64_t end)
 {
 	struct metrics *metrics = session->server->metrics;
 
 	session->counted = true;
+	if (session->local->status)
+		return;
 	metrics_add(metrics, METRICS_HTTP_REQUEST_BYTES,
 	        (double)(session->head.length + session->body.received));
 	if (end)
@@ -501,7 +520,7 @@ static void on_drained(struct connection *connection)
 void http_session_detach(struct http_session *session)
 {
 	http_session_await(session, false);
-	metrics_add(session->server->metrics, METRICS_HTTP_CONNECTIONS, -1);
+	count_session(session, -1);
 	timer_fini(&session->timer);
 	*session->link = session->next;
 	if (session->next)
@@ -560,8 +579,7 @@ int http_session_open(struct http_server *server, int fd, const struct sockaddr 
 	session->server = server;
 	session->local = local;
 	session->number = ++server->connections;
-	metrics_count(server->metrics, METRICS_CONNECTIONS);
-	metrics_count(server->metrics, METRICS_HTTP_CONNECTIONS);
+	count_session(session, 1);
 	session->next = server->sessions;
 	session->link = &server->sessions;
 	if (session->next)

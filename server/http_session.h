@@ -65,6 +65,7 @@ struct http_session_local {
 	const char *server_name; // NULL: as the client says
 	char server_port[8];
 	const struct tls *tls; // NULL: without
+	bool status;           // requests are answered by status.c, not by consumers
 };
 
 struct http_session {

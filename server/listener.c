@@ -111,7 +111,7 @@ bool listener_parse(const char *text, struct listener_address *address, const ch
 // What is to be bound, resolved to one numeric address.
 struct target {
 	const char *text; // as configured
-	bool secure;
+	bool secure, status;
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
@@ -270,6 +270,7 @@ const char *listener_scheme(const struct listener *listener)
 struct opening {
 	struct listener_set *set, *old;
 	int backlog;
+	bool status; // of the addresses that are being added
 	char *error;
 };
 
@@ -296,7 +297,9 @@ static struct listener *find(struct listener_set *set, const struct target *targ
 	for (size_t i = 0; i < set->count; i++)
 		if (set->listeners[i].fd >= 0 &&
 		        strcmp(set->listeners[i].identity, identity) == 0 &&
-		        (target_port(target) || set->listeners[i].secure == target->secure))
+		        (target_port(target) ||
+		                (set->listeners[i].secure == target->secure &&
+		                        set->listeners[i].status == target->status)))
 			return &set->listeners[i];
 	return NULL;
 }
@@ -311,7 +314,9 @@ static int add(struct opening *opening, const struct target *target)
 	int result = 0;
 
 	if (twin) // named twice, or two names of the same address
-		return twin->secure == target->secure ? 0 : -EADDRINUSE;
+		return twin->secure == target->secure && twin->status == target->status
+		               ? 0
+		               : -EADDRINUSE;
 	listeners = reallocarray(set->listeners, set->count + 1, sizeof(*listeners));
 	if (!listeners)
 		return -ENOMEM;
@@ -324,11 +329,13 @@ static int add(struct opening *opening, const struct target *target)
 		listeners[set->count] = (struct listener){.fd = -1};
 		result = open_listener(&listeners[set->count], target, opening->backlog);
 	}
-	if (result < 0)
+	if (result < 0) {
 		listener_fini(&listeners[set->count], false);
-	else
-		set->listeners[set->count++].secure = target->secure;
-	return result;
+		return result;
+	}
+	listeners[set->count].secure = target->secure;
+	listeners[set->count++].status = target->status;
+	return 0;
 }
 
 // Gives back to the old set what was taken over from it, and closes the rest.
@@ -372,7 +379,8 @@ static int cannot_bind(struct opening *opening, const char *text, int result)
 static int add_local(
         struct opening *opening, const char *text, const struct listener_address *address)
 {
-	struct target target = {.text = text, .length = sizeof(struct sockaddr_un)};
+	struct target target = {
+	        .text = text, .status = opening->status, .length = sizeof(struct sockaddr_un)};
 	int result;
 
 	target.address.un.sun_family = AF_UNIX;
@@ -387,7 +395,10 @@ static int add_local(
 static int add_resolved(
         struct opening *opening, const char *text, bool secure, const struct addrinfo *info)
 {
-	struct target target = {.text = text, .secure = secure, .length = info->ai_addrlen};
+	struct target target = {.text = text,
+	        .secure = secure,
+	        .status = opening->status,
+	        .length = info->ai_addrlen};
 	int result;
 
 	if (info->ai_addrlen > sizeof(target.address))
@@ -446,20 +457,44 @@ static int add_text(struct opening *opening, const char *text)
 	                     : add_network(opening, text, &address);
 }
 
-int listener_set_open(struct listener_set *set, const struct options_list *addresses, int backlog,
-        struct listener_set *old, char error[LISTENER_ERROR_SIZE])
+static int add_list(struct opening *opening, const struct options_list *addresses, bool status)
 {
-	struct opening opening = {set, old, backlog, error};
 	int result = 0;
 
-	*set = (struct listener_set){NULL, 0};
+	opening->status = status;
 	for (size_t i = 0; i < addresses->count && result == 0; i++)
-		result = add_text(&opening, addresses->items[i]);
+		result = add_text(opening, addresses->items[i]);
+	return result;
+}
+
+int listener_set_open(struct listener_set *set, const struct options_list *addresses,
+        const struct options_list *status, int backlog, struct listener_set *old,
+        char error[LISTENER_ERROR_SIZE])
+{
+	struct opening opening = {.set = set, .old = old, .backlog = backlog, .error = error};
+	int result;
+
+	*set = (struct listener_set){NULL, 0};
+	result = add_list(&opening, addresses, false);
+	if (result == 0)
+		result = add_list(&opening, status, true);
 	if (result < 0)
 		restore(&opening);
 	else
 		settle(old);
 	return result;
+}
+
+void listener_set_close_clients(struct listener_set *set)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (set->listeners[i].status)
+			set->listeners[left++] = set->listeners[i];
+		else
+			listener_fini(&set->listeners[i], true);
+	set->count = left;
 }
 
 void listener_set_fini(struct listener_set *set, bool remove_files)

@@ -18,6 +18,7 @@ struct listener {
 	char *host;     // numeric: "127.0.0.1", "::1"; the path of a unix socket
 	char *shown;    // numeric: "[::1]:8000", "unix:/run/forebay.sock"
 	bool secure;    // clients speak TLS
+	bool status;    // they are told about the server itself, and reach no consumer
 	char *identity; // what was asked for, numeric: what a reload recognises it by
 };
 
@@ -44,13 +45,18 @@ struct listener_address {
 // Checks and splits TEXT. Returns true, or false with a static REASON: "the port must be 0..65535".
 bool listener_parse(const char *text, struct listener_address *address, const char **reason);
 
-// Binds and listens on every one of ADDRESSES, a host name on all its addresses (with port 0 only on
-// the first, so that there is one port to tell). One address can't have TLS and not. Sockets of OLD (may be NULL) whose address is still
+// Binds and listens on every one of ADDRESSES and of STATUS, a host name on all its addresses (with port 0 only on
+// the first, so that there is one port to tell). One address can't have TLS and not,
+// or be of both kinds. Sockets of OLD (may be NULL) whose address is still
 // wanted are taken over: moved from OLD to SET. If anything fails, OLD is as before, SET is empty, the
 // result is a negative errno, and ERROR is a sentence: "cannot bind 127.0.0.1:80: Permission denied".
 // Otherwise what is left in OLD is what has vanished; end it with listener_set_fini().
-int listener_set_open(struct listener_set *set, const struct options_list *addresses, int backlog,
-        struct listener_set *old, char error[LISTENER_ERROR_SIZE]);
+int listener_set_open(struct listener_set *set, const struct options_list *addresses,
+        const struct options_list *status, int backlog, struct listener_set *old,
+        char error[LISTENER_ERROR_SIZE]);
+
+// Closes those sockets that are for clients, for the master: what tells the status stays.
+void listener_set_close_clients(struct listener_set *set);
 
 // Closes the sockets. REMOVE_FILES, for the master only, also removes the files of unix sockets. Accepts a
 // zeroed set, and a second call.

@@ -273,8 +273,8 @@ static void open_metrics(struct master *master)
 static void announce(const struct listener_set *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++)
-		log_info("listening on %s%s", listener_scheme(&listeners->listeners[i]),
-		        listeners->listeners[i].shown);
+		log_info("%s on %s%s", listeners->listeners[i].status ? "status" : "listening",
+		        listener_scheme(&listeners->listeners[i]), listeners->listeners[i].shown);
 }
 
 // The part that is the daemon's own: locks and attachments don't pass to another process.
@@ -287,8 +287,8 @@ static int open_all(struct master *master)
 	if (open_layer(master) < 0)
 		return -EIO;
 	open_metrics(master);
-	if (listener_set_open(
-	            &master->listeners, &options->bind, options->backlog, NULL, master->error) < 0)
+	if (listener_set_open(&master->listeners, &options->bind, &options->status_bind,
+	            options->backlog, NULL, master->error) < 0)
 		return -EIO;
 	return 0;
 }
@@ -388,8 +388,8 @@ static void reload(struct master *master)
 	if (result == 0)
 		result = read_tls(&fresh, master->tls, &tls, error);
 	if (result == 0)
-		result = listener_set_open(
-		        &listeners, &fresh.bind, fresh.backlog, &master->listeners, error);
+		result = listener_set_open(&listeners, &fresh.bind, &fresh.status_bind,
+		        fresh.backlog, &master->listeners, error);
 	if (result != 0) {
 		tls_free(tls);
 		log_error("reload refused, all stays as it was: %s", error);
@@ -419,7 +419,8 @@ static void stop(struct master *master, const char *why)
 	        (double)master->options.shutdown_timeout / 1000);
 	master->phase = DRAINING;
 	master->deadline = now + master->options.shutdown_timeout;
-	listener_set_fini(&master->listeners, true);
+	listener_set_close_clients(&master->listeners);
+	master->crew.ending = true;
 	crew_retire(&master->crew, CHILD_WORKER, now, master->deadline);
 	crew_limit(&master->crew, master->deadline);
 }
@@ -449,6 +450,7 @@ static bool advance(struct master *master)
 		int64_t least = now + AT_ONCE_MS;
 
 		master->phase = FINISHING;
+		listener_set_fini(&master->listeners, true); // nobody would answer there
 		crew_retire(&master->crew, CHILD_APP, now,
 		        master->deadline > least ? master->deadline : least);
 		crew_tick(&master->crew, now);

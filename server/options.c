@@ -378,15 +378,20 @@ int options_worker_count(const struct options *options)
 	return count > WORKERS_MAX ? WORKERS_MAX : count;
 }
 
-bool options_want_tls(const struct options *options)
+static bool has_secure(const struct options_list *addresses)
 {
 	struct listener_address address;
 	const char *unused;
 
-	for (size_t i = 0; i < options->bind.count; i++)
-		if (listener_parse(options->bind.items[i], &address, &unused) && address.secure)
+	for (size_t i = 0; i < addresses->count; i++)
+		if (listener_parse(addresses->items[i], &address, &unused) && address.secure)
 			return true;
 	return false;
+}
+
+bool options_want_tls(const struct options *options)
+{
+	return has_secure(&options->bind) || has_secure(&options->status_bind);
 }
 
 char *options_capacities(const struct options *options)

@@ -19,6 +19,9 @@ OPTION_GROUP("Listening")
 OPTION(ADDRESSES, bind, "127.0.0.1:8000", NULL, "ADDRESS", RELOAD,
         "listen on HOST:PORT, [IPV6]:PORT or unix:/PATH; https:// before a host is for TLS; port 0 "
         "takes any free one")
+OPTION(ADDRESSES, status_bind, NULL, NULL, "ADDRESS", RELOAD,
+        "tell about the server itself there, written as for bind: /status, /metrics and /healthz; "
+        "none by default, for whoever can connect sees names of channels and processes")
 OPTION(INTEGER, backlog, "1024", "1..65535", "N", RELOAD,
         "connections that may wait to be accepted, per address")
 OPTION(WORKERS, workers, "auto", "1..128", "N", RELOAD,

@@ -32,7 +32,8 @@
 #define ACCEPT_BUDGET  8  // connections in one turn, so that other workers get theirs
 #define SECOND         (1000 / TIMER_TICK)
 #define FILES_SPARE    1024 // descriptors for all but connections, if they can be had
-#define FILES_OTHER    64   // and at least
+#define FILES_OTHER    96   // and at least
+#define STATUS_MAX     32   // connections that ask for the status, beside all others
 
 // What the master tells us with; see worker.h.
 static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -44,7 +45,7 @@ struct acceptor {
 	struct worker *worker;
 	struct event *event;
 	struct http_session_local local;
-	int fd;
+	int fd; // -1: closed
 };
 
 struct worker {
@@ -62,10 +63,11 @@ struct worker {
 	size_t acceptor_count;
 	unsigned connections_max;
 	unsigned ticks;
-	int spare_fd;   // closed for a moment when there are no others left
-	bool accepting; // the listening sockets are in the loop
-	bool paused;    // until the next tick: out of file descriptors
-	bool stopping;  // leave the loop
+	int spare_fd;            // closed for a moment when there are no others left
+	bool accepting, telling; // the listening sockets, and those for the status, are in the loop
+	bool paused;             // until the next tick: out of file descriptors
+	bool dismissed;          // a stop waits for nobody but those who ask for the status
+	bool stopping;           // leave the loop
 };
 
 static int64_t now_ms(void)
@@ -77,22 +79,32 @@ static int64_t now_ms(void)
 // Accepting
 // ---------------------------------------------------------------------------------------------
 
-static void set_accepting(struct worker *worker, bool accepting)
+// Has the listening sockets of one kind in the loop, or not.
+static void set_accepting(struct worker *worker, bool status, bool accepting)
 {
-	if (worker->accepting == accepting)
+	bool *is = status ? &worker->telling : &worker->accepting;
+
+	if (*is == accepting)
 		return;
-	worker->accepting = accepting;
+	*is = accepting;
 	for (size_t i = 0; i < worker->acceptor_count; i++) {
+		struct acceptor *acceptor = &worker->acceptors[i];
+
+		if (acceptor->local.status != status || acceptor->fd < 0)
+			continue;
 		if (accepting)
-			event_add(worker->acceptors[i].event, NULL);
+			event_add(acceptor->event, NULL);
 		else
-			event_del(worker->acceptors[i].event);
+			event_del(acceptor->event);
 	}
 }
 
-static bool has_room(const struct worker *worker)
+// Who wants to know how it is isn't kept out by those who make it so.
+static bool has_room(const struct worker *worker, bool status)
 {
-	return worker->pool.live < worker->connections_max;
+	if (status)
+		return worker->http.status_sessions < STATUS_MAX;
+	return worker->pool.live - worker->http.status_sessions < worker->connections_max;
 }
 
 // Out of file descriptors: lets the next client go with a close that it sees at once, instead of
@@ -141,7 +153,8 @@ static void on_acceptable(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < ACCEPT_BUDGET && has_room(acceptor->worker); i++)
+	for (int i = 0; i < ACCEPT_BUDGET && has_room(acceptor->worker, acceptor->local.status);
+	        i++)
 		if (!accept_one(acceptor))
 			return;
 }
@@ -165,6 +178,7 @@ static int add_acceptors(struct worker *worker)
 		snprintf(acceptor->local.server_port, sizeof(acceptor->local.server_port), "%d",
 		        listener->family == AF_UNIX ? 80 : listener->port);
 		acceptor->local.tls = listener->secure ? worker->setup->tls : NULL;
+		acceptor->local.status = listener->status;
 		acceptor->event = event_new(
 		        worker->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, acceptor);
 		if (!acceptor->event)
@@ -190,20 +204,29 @@ static void on_deadline(struct timer *timer)
 // Clients that wait to be accepted are served too: the last close of the socket would reset them.
 static void accept_waiting(struct worker *worker)
 {
-	for (size_t i = 0; i < worker->acceptor_count; i++)
-		for (int left = worker->setup->options->backlog; left > 0 && has_room(worker);
-		        left--)
-			if (!accept_one(&worker->acceptors[i]))
+	for (size_t i = 0; i < worker->acceptor_count; i++) {
+		struct acceptor *acceptor = &worker->acceptors[i];
+		int left = worker->setup->options->backlog;
+
+		while (acceptor->fd >= 0 && left-- > 0 && has_room(worker, acceptor->local.status))
+			if (!accept_one(acceptor))
 				break;
+	}
 }
 
-// Closes this process's copies of the listening sockets. Once the last copy is closed, clients are
+// Closes this process's copies of the listening sockets of one kind. Once the last copy is closed, clients are
 // refused at once instead of waiting in a backlog that nobody accepts from.
-static void stop_listening(struct worker *worker)
+static void stop_listening(struct worker *worker, bool status)
 {
-	set_accepting(worker, false);
-	for (size_t i = 0; i < worker->acceptor_count; i++)
-		close(worker->acceptors[i].fd);
+	set_accepting(worker, status, false);
+	for (size_t i = 0; i < worker->acceptor_count; i++) {
+		struct acceptor *acceptor = &worker->acceptors[i];
+
+		if (acceptor->local.status != status || acceptor->fd < 0)
+			continue;
+		close(acceptor->fd);
+		acceptor->fd = -1;
+	}
 }
 
 static void drain(struct worker *worker)
@@ -211,7 +234,7 @@ static void drain(struct worker *worker)
 	if (worker->http.draining)
 		return;
 	accept_waiting(worker);
-	stop_listening(worker);
+	stop_listening(worker, false);
 	http_server_drain(&worker->http);
 	websocket_server_drain(&worker->websocket);
 	timer_arm(&worker->wheel, &worker->deadline, worker->setup->options->shutdown_timeout);
@@ -238,6 +261,23 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
 		worker->stopping = true;
 	else
 		drain(worker);
+	if (number == SIGTERM)
+		worker->http.ending = true;
+	// While the server ends, its status goes on to be told. If this worker is replaced, or the master is gone and
+	// there may be another, it is others who tell.
+	if (number == SIGQUIT)
+		stop_listening(worker, true);
+}
+
+// When all clients have left but those who ask for the status, these must not keep us.
+static void dismiss_askers(struct worker *worker)
+{
+	if (!worker->http.draining || worker->dismissed ||
+	        worker->pool.live != worker->http.status_sessions)
+		return;
+	worker->dismissed = true;
+	stop_listening(worker, true);
+	http_server_dismiss(&worker->http);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -315,8 +355,10 @@ static void run(struct worker *worker)
 		websocket_server_retry(&worker->websocket);
 		forebay_uncork(worker->layer);
 		connection_pool_sweep(&worker->pool);
-		set_accepting(
-		        worker, !worker->http.draining && !worker->paused && has_room(worker));
+		set_accepting(worker, false,
+		        !worker->http.draining && !worker->paused && has_room(worker, false));
+		set_accepting(worker, true, !worker->paused && has_room(worker, true));
+		dismiss_askers(worker);
 	}
 }
 
@@ -358,8 +400,10 @@ static void limit_files(struct worker *worker)
 		return;
 	worker->connections_max =
 	        files.rlim_cur > FILES_OTHER + 2 ? (files.rlim_cur - FILES_OTHER) / 2 : 1;
-	log_info("the limit of %llu open files is enough for %u connections per worker, not %d",
-	        (unsigned long long)files.rlim_cur, worker->connections_max, wanted);
+	if (worker->setup->number == 1) // for all
+		log_info("the limit of %llu open files is enough for %u connections per worker, "
+		         "not %d",
+		        (unsigned long long)files.rlim_cur, worker->connections_max, wanted);
 }
 
 static int add_event(struct event *event, const struct timeval *period)

@@ -20,7 +20,7 @@ struct worker_setup {
 // Runs the worker to its end, in the child, after the master has dropped privileges, set the log's
 // role, and given every signal its default action and an empty mask (SIGINT and SIGPIPE ignored).
 // Signals that the worker answers: SIGQUIT stops it gracefully (accepts no more, finishes what is in
-// flight, closes idle connections), and so does SIGTERM, which a service manager may send to all processes of
-// a service; SIGUSR2 stops it at once, SIGUSR1 reopens the logs. If the master dies, SIGQUIT arrives.
+// flight, closes idle connections), and so does SIGTERM, which says that the whole server ends (a service manager
+// may send it to all processes): meanwhile the status goes on to be told. SIGUSR2 stops it at once, SIGUSR1 reopens the logs. If the master dies, SIGQUIT arrives.
 // Returns the exit status.
 int worker_main(const struct worker_setup *setup);

@@ -209,9 +209,9 @@ static bool alloc_single(struct shm_pool *pool, uint32_t length, struct shm_buff
 	if (!block)
 		return false;
 	store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
+	// What comes next is seen after this by who still looks at what the block was used for before: see peek.h.
 	store_relaxed(&block->origin, SHM_ORIGIN_NONE);
-	block->length = length;
-	block->parts = 0;
+	put32(&block->length, SHM_LENGTH(length, 0));
 	buffer->length = length;
 	buffer->count = 1;
 	buffer->span[0].data = block->data;
@@ -226,25 +226,29 @@ static bool alloc_parts(struct shm_pool *pool, uint32_t length, struct shm_buffe
 {
 	uint32_t parts = (length + EXTENT - 1) / EXTENT;
 	struct shm_block_mem *head;
-	uint32_t *list;
+	uint32_t *list, serial;
 
 	if (!alloc_single(pool, parts * sizeof *list, buffer))
 		return false;
 	head = shm_pool_block(pool, buffer->handle);
 	list = (uint32_t *)head->data;
-	head->serial++;
-	head->length = length;
+	serial = head->serial + 1;
+	put32(&head->serial, serial);
 	buffer->length = length;
 	buffer->count = parts;
 	for (uint32_t i = 0; i < parts; i++) {
-		struct shm_block_mem *part = take_block(pool, LARGEST, &list[i]);
+		uint32_t handle;
+		struct shm_block_mem *part = take_block(pool, LARGEST, &handle);
 
 		if (!part) {
 			shm_pool_free(pool, buffer->handle);
 			return false;
 		}
-		store_relaxed(&part->own, SHM_OWN_PART(head->serial, buffer->handle));
-		head->parts = i + 1;
+		put32(&list[i], handle);
+		store_relaxed(&part->own, SHM_OWN_PART(serial, buffer->handle));
+		store_relaxed(
+		        &part->origin, SHM_ORIGIN_NONE); // it may have been a message of its own
+		put32(&head->length, SHM_LENGTH(length, i + 1));
 		buffer->span[i].data = part->data;
 		buffer->span[i].length = i + 1 < parts ? EXTENT : length - i * EXTENT;
 	}
@@ -270,7 +274,13 @@ static struct shm_block_mem *part_of(
 	return part;
 }
 
-bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer)
+void shm_pool_list(const struct shm_block_mem *head, uint32_t parts, uint32_t list[SHM_PARTS_MAX])
+{
+	for (uint32_t i = 0; i < parts; i++)
+		list[i] = get32(&((const uint32_t *)head->data)[i]);
+}
+
+bool shm_pool_view(const struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer)
 {
 	struct shm_block_mem *head = shm_pool_block(pool, handle);
 	int class = class_of(pool, handle);
@@ -280,9 +290,10 @@ bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *bu
 	if (!head)
 		return false;
 	// One copy of each value, then checks on the copies: another process may write here any time.
-	length = *(volatile uint32_t *)&head->length;
-	parts = *(volatile uint32_t *)&head->parts;
-	serial = *(volatile uint32_t *)&head->serial;
+	length = get32(&head->length);
+	parts = SHM_LENGTH_PARTS(length);
+	length = SHM_LENGTH_OCTETS(length);
+	serial = get32(&head->serial);
 	buffer->handle = handle;
 	buffer->length = length;
 	if (parts == 0) {
@@ -295,7 +306,7 @@ bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *bu
 	}
 	if (parts > SHM_PARTS_MAX || length > parts * EXTENT || length <= (parts - 1) * EXTENT)
 		return false;
-	memcpy(list, head->data, parts * sizeof *list);
+	shm_pool_list(head, parts, list);
 	buffer->count = parts;
 	for (uint32_t i = 0; i < parts; i++) {
 		struct shm_block_mem *part = part_of(pool, list[i], serial, handle);
@@ -311,12 +322,12 @@ bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *bu
 void shm_pool_free(struct shm_pool *pool, uint32_t handle)
 {
 	struct shm_block_mem *head = shm_pool_block(pool, handle);
-	uint32_t parts = *(volatile uint32_t *)&head->parts;
-	uint32_t serial = *(volatile uint32_t *)&head->serial;
+	uint32_t parts = SHM_LENGTH_PARTS(get32(&head->length));
+	uint32_t serial = get32(&head->serial);
 	uint32_t list[SHM_PARTS_MAX];
 
 	if (parts > 0 && parts <= SHM_PARTS_MAX) {
-		memcpy(list, head->data, parts * sizeof *list);
+		shm_pool_list(head, parts, list);
 		for (uint32_t i = 0; i < parts; i++) {
 			struct shm_block_mem *part = shm_pool_block(pool, list[i]);
 			uint64_t own = SHM_OWN_PART(serial, handle);

@@ -47,23 +47,30 @@ enum shm_own {
 #define SHM_DUE_MS(TIME)  ((int64_t)((uint64_t)(TIME) >> 20 & 0x3ffffffffff))
 #define SHM_DUE_AHEAD     (1ll << 32) // ms: no time lies further ahead
 
-// A channel and the low bits of its generation: whose loss it is when the dead held the block.
-#define SHM_ORIGIN(RING, GENERATION) ((uint32_t)(RING) << 12 | ((GENERATION)&0xfff))
-#define SHM_ORIGIN_RING(ORIGIN)      ((ORIGIN) >> 12)
-#define SHM_ORIGIN_NONE              0xffffffffu
+// A channel, the low bits of its generation, and of a position in it: whose loss it is when the dead held the block,
+// and which message is in it still, after it was received and until it is used again (peek.h).
+#define SHM_ORIGIN(RING, GENERATION, POS)                                                          \
+	((uint64_t)(RING) << 44 | (uint64_t)((GENERATION)&0xfff) << 32 | (uint32_t)(POS))
+#define SHM_ORIGIN_RING(ORIGIN) ((uint32_t)((ORIGIN) >> 44))
+#define SHM_ORIGIN_NONE         UINT64_MAX
 
 struct shm_block_mem {
 	shm_atomic64 own;
 	shm_atomic64
 	        sent_at; // ms, CLOCK_MONOTONIC, or SHM_DUE(); read by whoever looks for expired messages
-	uint32_t length;     // octets of the whole message
-	uint32_t parts;      // 0: they follow here; else they are in that many extents listed here
-	uint32_t serial;     // grows with each use as a head, so that an extent knows its use
-	shm_atomic32 origin; // of what is HELD: the channel that it was received from, if any
+	shm_atomic64
+	        origin;  // where it was last published, or is about to be; NONE until it is SENT
+	uint32_t length; // octets of the whole message, and in how many extents they are, which are
+	                 // listed here (SHM_LENGTH); 0: they follow here
+	uint32_t serial; // grows with each use as a head, so that an extent knows its use
 	char data[];
 };
 
 _Static_assert(sizeof(struct shm_block_mem) == 32, "pinned by the layout version");
+
+#define SHM_LENGTH(OCTETS, PARTS) ((uint32_t)(OCTETS) | (uint32_t)(PARTS) << 24)
+#define SHM_LENGTH_OCTETS(LENGTH) ((LENGTH)&0xffffff)
+#define SHM_LENGTH_PARTS(LENGTH)  ((LENGTH) >> 24)
 
 enum {
 	SHM_PARTS_MAX = 17, // extents of one message
@@ -110,8 +117,12 @@ void shm_pool_fini(struct shm_pool *pool);
 bool shm_pool_alloc(struct shm_pool *pool, uint32_t length, struct shm_buffer *buffer);
 uint32_t shm_pool_limit(void);
 
-// Looks at a message that the caller HOLDs, checking every value. Returns false if it's malformed.
-bool shm_pool_view(struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer);
+// Looks at a message that the caller HOLDs, checking every value. Returns false if it's malformed. (Whoever holds
+// nothing may look too; what he sees may be replaced under his eyes: see peek.h.)
+bool shm_pool_view(const struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer);
+
+// Reads an extents' list of a head block: at most SHM_PARTS_MAX.
+void shm_pool_list(const struct shm_block_mem *head, uint32_t parts, uint32_t list[SHM_PARTS_MAX]);
 
 // Frees a message that the caller HOLDs, extents first. Wait-free, safe on malformed ones.
 void shm_pool_free(struct shm_pool *pool, uint32_t handle);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "shm/reaper.h"
 
-#include <string.h>
-
 #include "shm/compact.h"
 #include "shm/endpoint.h"
 #include "shm/metric.h"
@@ -30,12 +28,12 @@ bool shm_reaper_is_listed(const struct shm_pool *pool, uint64_t own, uint32_t ha
 	uint32_t list[SHM_PARTS_MAX], parts;
 
 	if (!head || load_acquire(&head->own) == SHM_FREE ||
-	        own != SHM_OWN_PART(*(volatile uint32_t *)&head->serial, (uint32_t)own))
+	        own != SHM_OWN_PART(get32(&head->serial), (uint32_t)own))
 		return false;
-	parts = *(volatile uint32_t *)&head->parts;
+	parts = SHM_LENGTH_PARTS(get32(&head->length));
 	if (parts > SHM_PARTS_MAX)
 		return false;
-	memcpy(list, head->data, parts * sizeof *list);
+	shm_pool_list(head, parts, list);
 	for (uint32_t i = 0; i < parts; i++)
 		if (list[i] == handle)
 			return true;

@@ -117,7 +117,7 @@ enum shm_result shm_ring_push(
 		// Death after this line, before the next: a SENT block that no slot holds; the reaper of
 		// its zone frees it. Release: the message before its publication, for the claimer's acquire.
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
-		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 			store_release(&ring->mem->tail, pos + 1);
 			prefetch_write(shm_ring_slot(ring, pos + 1));
@@ -360,6 +360,14 @@ enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool)
 			return SHM_OK;
 	}
 	return SHM_CORRUPT;
+}
+
+int32_t shm_ring_look(const struct shm_ring *ring, uint64_t pos, uint32_t *handle)
+{
+	uint64_t word = load_acquire(shm_ring_slot(ring, pos));
+
+	*handle = SLOT_HANDLE(word);
+	return (int32_t)(SLOT_CYCLE(word) - cycle_of(ring, pos));
 }
 
 bool shm_ring_holds(const struct shm_ring *ring, uint64_t pos, uint32_t handle)

@@ -132,5 +132,9 @@ uint64_t shm_ring_tail(const struct shm_ring *ring);
 // messages wait. After SHM_OK nothing can be published in this generation any more.
 enum shm_result shm_ring_seal(struct shm_ring *ring, struct shm_pool *pool);
 
+// What stands at position POS, for who only looks: the handle, and 0; less than 0 if nothing was published there yet;
+// more if later laps have gone over it.
+int32_t shm_ring_look(const struct shm_ring *ring, uint64_t pos, uint32_t *handle);
+
 // True if HANDLE stands at position POS: what the reaper asks about a SENT block.
 bool shm_ring_holds(const struct shm_ring *ring, uint64_t pos, uint32_t handle);

@@ -148,7 +148,7 @@ void shm_tally_drop(
 
 void shm_tally_lost(struct shm_table *table, uint32_t handle)
 {
-	uint32_t origin = load_relaxed(&shm_pool_block(table->pool, handle)->origin);
+	uint64_t origin = load_relaxed(&shm_pool_block(table->pool, handle)->origin);
 	uint32_t index = SHM_ORIGIN_RING(origin), generation;
 	struct shm_channel_mem *channel;
 
@@ -156,7 +156,7 @@ void shm_tally_lost(struct shm_table *table, uint32_t handle)
 		return;
 	channel = &table->segment->channel[index];
 	generation = load_acquire(&channel->ring.generation);
-	if (SHM_ORIGIN(index, generation) == origin) // else that channel has ended
+	if (SHM_ORIGIN(index, generation, origin) == origin) // else that channel has ended
 		shm_tally_add(&channel->tally, generation, SHM_COUNT_LOST, 1);
 }
 

@@ -377,7 +377,6 @@ TEST(a_block_that_was_scribbled_over_is_dropped_and_counted_and_the_next_one_arr
 {
 	static const size_t offsets[] = {
 	        offsetof(struct shm_block_mem, length),
-	        offsetof(struct shm_block_mem, parts),
 	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, envelope),
 	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, content),
 	        sizeof(struct shm_block_mem) + offsetof(struct channel_message_mem, kind),

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_version(tmp_path):
     assert run_forebay(tmp_path, "--version").stdout == f"forebay {version}\n".encode()
 
 
-@pytest.mark.parametrize("subcommand", [None, "serve", "send", "receive", "stat", "top", "group", "flush", "check"])
+@pytest.mark.parametrize("subcommand", [None, "serve", "send", "receive", "tail", "stat", "top", "group", "flush", "check"])
 def test_help(tmp_path, subcommand):
     result = run_forebay(tmp_path, *([subcommand] if subcommand else []), "--help")
     assert result.returncode == 0 and result.stdout.startswith(b"Usage: forebay")
@@ -39,7 +40,7 @@ def test_help(tmp_path, subcommand):
 
 def test_help_names_every_subcommand(tmp_path):
     text = run_forebay(tmp_path, "--help").stdout.decode()
-    for subcommand in ("serve", "send", "receive", "stat", "top", "group", "flush", "check"):
+    for subcommand in ("serve", "send", "receive", "tail", "stat", "top", "group", "flush", "check"):
         assert f"\n  {subcommand} " in text
 
 
@@ -224,6 +225,57 @@ def test_shell_consumer_answers_a_request(serve):
         assert client.response().body == b"from a shell"
         late = server.forebay("send", "--layer", "test", request["reply_channel"], "{}")
         assert late.returncode == 1 and b"ended" in late.stderr
+
+
+def test_peek_leaves_what_it_prints(layer):
+    sent = [{"n": 1, "content": "a"}, {"n": 2}]
+    for message in sent:
+        assert forebay(layer, "send", "jobs", json.dumps(message)).returncode == 0
+    for _ in range(2):
+        result = forebay(layer, "receive", "--peek", "--with-channel", "jobs", "nothing")
+        assert result.returncode == 0
+        assert [json.loads(line) for line in result.stdout.splitlines()] == [
+            {"channel": "jobs", "message": message} for message in sent]
+    stat = json.loads(forebay(layer, "stat", "--json").stdout)
+    assert [channel["name"] for channel in stat["channels"]] == ["jobs"]
+    assert json.loads(forebay(layer, "receive", "jobs").stdout) == sent[0]
+    assert json.loads(forebay(layer, "receive", "--peek", "jobs").stdout) == sent[1]
+    assert forebay(layer, "receive", "--peek", "a!0000000000000001").returncode == 1
+    assert forebay(layer, "receive", "--peek", "--layer", "none", "jobs").returncode == 1
+
+
+def test_tail_prints_what_others_receive(layer):
+    layer.listen("jobs")
+    with subprocess.Popen(
+            [FOREBAY, "tail", "--gaps", "--timeout", "60", "--count", "4", "jobs"], stdout=subprocess.PIPE,
+            env={**os.environ, "FOREBAY_DIR": str(layer.directory)}) as process:
+        # It begins at the end of the channel, whenever that is.
+        begun = threading.Event()
+
+        def read_first():
+            first.append(json.loads(process.stdout.readline()))
+            begun.set()
+        first = []
+        reader = threading.Thread(target=read_first)
+        reader.start()
+        n = 0
+        while not begun.wait(0.01):
+            layer.send("jobs", {"n": n})
+            assert layer.receive()["n"] == n
+            n += 1
+        reader.join()
+        for k in range(3):
+            layer.send("jobs", {"n": n + k}, content=b"x" * 1000)
+            layer.receive()
+        rest = [json.loads(line) for line in process.stdout]
+        assert process.wait(TIMEOUT) == 0
+    # Each number once, or told as missed.
+    expected = first[0]["message"]["n"]
+    assert first[0]["gap"] == 0
+    for line in rest:
+        expected += 1 + line["gap"]
+        assert line["message"]["n"] == expected
+    assert forebay(layer, "tail", "--timeout", "0", "jobs").returncode == 3
 
 
 def test_receive_says_how_much_it_missed(tmp_path):

@@ -92,18 +92,16 @@ static void feed(int client, const uint8_t *data, size_t size)
 	turn(client);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+// One connection, of a client or of who asks for the status.
+static void talk(
+        const struct http_session_local *local, const uint8_t *data, size_t cut, size_t size)
 {
-	static const struct http_session_local local = {NULL, "80", NULL};
 	static int64_t now;
 	struct sockaddr address = {.sa_family = AF_UNIX};
-	size_t cut = fuzz_cut(&data, &size);
 	int pair[2];
 
-	if (!base)
-		setup();
 	fuzz_require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-	fuzz_require(http_session_open(&server, pair[0], &address, &local) == 0);
+	fuzz_require(http_session_open(&server, pair[0], &address, local) == 0);
 	feed(pair[1], data, cut);
 	feed(pair[1], data + cut, size - cut);
 	for (int i = 0; i < 4; i++)
@@ -117,11 +115,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		timer_wheel_advance(&wheel, now);
 		turn(-1);
 	}
-	fuzz_require(pool.live == 0 && !server.blocked);
+	fuzz_require(pool.live == 0 && !server.blocked && server.status_sessions == 0);
 	while (server.left) {
 		now += TIMER_TICK;
 		timer_wheel_advance(&wheel, now);
 		turn(-1);
 	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct http_session_local client = {.server_port = "80"},
+	                                       status = {.server_port = "80", .status = true};
+	size_t cut = fuzz_cut(&data, &size);
+
+	if (!base)
+		setup();
+	talk(&client, data, cut, size);
+	talk(&status, data, cut, size);
 	return 0;
 }

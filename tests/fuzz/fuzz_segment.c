@@ -83,6 +83,9 @@ static struct region choose_group_region(const struct shm_segment *segment, uint
 	case 3:
 		return (struct region){
 		        (char *)segment->prefixes, SHM_PREFIXES, sizeof *segment->prefixes};
+	case 4: // hazards
+		return (struct region){(char *)&segment->processes[0].hazard, USERS + 1,
+		        sizeof *segment->processes};
 	case 5: // metrics: the directory, the cells, or what the first users have counted
 		if (choice & 8)
 			return (struct region){(char *)segment->metrics, 16, 8};
@@ -91,9 +94,6 @@ static struct region choose_group_region(const struct shm_segment *segment, uint
 			        (char *)segment->metric_cells, 16, sizeof *segment->metric_cells};
 		return (struct region){(char *)segment->metric_words,
 		        (size_t)segment->geometry.metrics * (USERS + 1), 8};
-	case 4: // hazards
-		return (struct region){(char *)&segment->processes[0].hazard, USERS + 1,
-		        sizeof *segment->processes};
 	default:
 		return (struct region){(char *)segment->cells, 64, sizeof *segment->cells};
 	}
@@ -427,12 +427,29 @@ static void count_metric(struct user *user, uint64_t choice)
 	forebay_metric_set(&metric, (double)choice);
 }
 
+static int look_at_copy(struct forebay_message *message, void *context)
+{
+	(void)context;
+	look_at(message);
+	return 0;
+}
+
+static void look_into(struct user *user, const char *channel)
+{
+	static struct forebay_watch watch;
+
+	(void)forebay_peek(user->layer, channel, look_at_copy, NULL);
+	(void)forebay_watch(user->layer, channel, &watch, look_at_copy, NULL);
+}
+
 static void look_around(struct user *user)
 {
 	struct forebay_channel_stat channel;
 	struct forebay_layer_stat stat;
 
 	(void)forebay_stat(user->layer, &stat);
+	look_into(user, "a");
+	look_into(user, users[0].streams[0]);
 	(void)forebay_stat_channel(user->layer, "a", &channel);
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
 	(void)forebay_stat_processes(user->layer, ignore_process_stat, NULL);
@@ -488,7 +505,7 @@ static void attach(struct user *user, const char *name)
 	        .channels = 16,
 	        .reply_channels = 64,
 	        .capacity = 5,
-	        .capacities = "wide=200,r!*=3"};
+	        .capacities = "wide=200,r!*=3,b=2/drop-oldest,s?*=4/keep-latest"};
 	int result = forebay_open(name, &options, &user->layer);
 
 	// Another may be refused in a segment that was scribbled over; the first finds it fresh.

@@ -77,4 +77,22 @@ typedef struct {
 #define cas_seq_cst(OBJECT, EXPECTED, VALUE)                                                       \
 	MODEL_CAS("cas", OBJECT, EXPECTED, VALUE, MODEL_ALL_ORDERS)
 
+// These stand between the contents, and are as plain as them to the model.
+#define get32(PLACE)        (*(PLACE))
+#define put32(PLACE, VALUE) ((void)(*(PLACE) = (VALUE)))
+
+// Contents that are copied like that are words of the simulated memory, and not cells that may not be raced for.
+#define copy_release(TO, FROM, LENGTH)                                                             \
+	do {                                                                                       \
+		for (size_t i_ = 0; i_ < (LENGTH) / 8; i_++)                                       \
+			MODEL_STORE("copy", (shm_atomic64 *)(void *)(TO) + i_,                     \
+			        ((const uint64_t *)(const void *)(FROM))[i_], MODEL_RELEASE);      \
+	} while (0)
+#define copy_acquire(TO, FROM, LENGTH)                                                             \
+	do {                                                                                       \
+		for (size_t i_ = 0; i_ < (LENGTH) / 8; i_++)                                       \
+			((uint64_t *)(void *)(TO))[i_] = MODEL_LOAD(                               \
+			        "copy", (shm_atomic64 *)(void *)(FROM) + i_, MODEL_ACQUIRE);       \
+	} while (0)
+
 #define prefetch_write(ADDRESS) ((void)(ADDRESS))

@@ -227,4 +227,13 @@ MUTANTS = {
          "	shm_pool_free(table->pool, handle);\n"
          "	shm_process_count(table->self, SHM_COUNT_DISPLACED, 1);\n"),
     ]),
+    "peek_judged_before": ("peek.c", [
+        ("	return shm_pool_view(pool, buffer->handle, &again) && is_same(buffer, &again) &&\n"
+         "	       is_there(ring, block, glimpse->pos, &glimpse->waiting);\n",
+         "	return shm_pool_view(pool, buffer->handle, &again) && is_same(buffer, &again) &&\n"
+         "	       (is_there(ring, block, glimpse->pos, &glimpse->waiting) || true);\n"),
+    ]),
+    "peek_use_unseen": ("pool.c", [
+        ("	store_relaxed(&block->origin, SHM_ORIGIN_NONE);\n", ""),
+    ]),
 }

@@ -20,7 +20,7 @@ static int open_set(
 {
 	const struct options_list list = {(char **)(uintptr_t)texts, count};
 
-	return listener_set_open(set, &list, 16, old, error);
+	return listener_set_open(set, &list, &(struct options_list){NULL, 0}, 16, old, error);
 }
 #define OPEN(SET, OLD, ...)                                                                        \
 	open_set(SET, OLD, (const char *[]){__VA_ARGS__},                                          \

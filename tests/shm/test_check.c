@@ -242,7 +242,7 @@ static void malformed(struct scene *scene)
 	uint64_t pos = load_relaxed(&scene->alpha.mem->tail) - 1;
 	uint64_t word = load_relaxed(shm_ring_slot(&scene->alpha, pos));
 
-	shm_pool_block(&scene->a.pool, (uint32_t)word)->parts = 99;
+	shm_pool_block(&scene->a.pool, (uint32_t)word)->length = SHM_LENGTH(8, 99);
 }
 
 static void orphan_endpoints(struct scene *scene)

@@ -111,11 +111,9 @@ TEST(scribbled_headers_are_refused_and_freeing_them_does_no_harm)
 	head = shm_pool_block(&a.pool, buffer.handle);
 	head->length = 481;
 	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
-	head->length = 100;
-	head->parts = 18;
+	head->length = SHM_LENGTH(100, 18);
 	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
-	head->parts = 2;
-	head->length = 70000;
+	head->length = SHM_LENGTH(70000, 2);
 	memset(head->data, 0xff, 100);
 	EXPECT(!shm_pool_view(&a.pool, buffer.handle, &view));
 	memset(head->data, 0, 100);

@@ -21,7 +21,7 @@ MUTANTS = [
         "a block is SENT only after its publication",
         "shm/ring.c",
         """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
-		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 """,
         """		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
@@ -137,8 +137,8 @@ MUTANTS = [
         "what found no room is published from another's zone",
         "channel/delay.c",
         """	handle = adopt(layer, ring, handle);
-	for""",
-        "	for",
+	while""",
+        "	while",
         "put back what is due",
     ),
     (
@@ -329,9 +329,9 @@ MUTANTS = [
         "a message has an origin before it is SENT, so that one which never was is a channel's loss",
         "shm/ring.c",
         """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
-		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 """,
-        """		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation));
+        """		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
 """,
         "send into a new channel",
