@@ -136,8 +136,8 @@ MUTANTS = [
         "what found no room is published from another's zone",
         "channel/delay.c",
         """	handle = adopt(layer, ring, handle);
-	for""",
-        "	for",
+	while""",
+        "	while",
         "put back what is due",
     ),
     (
