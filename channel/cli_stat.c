@@ -108,7 +108,7 @@ static int show_channels(struct forebay *layer, const struct channel_cli_argumen
 static void show_counters(const struct forebay_layer_stat *stat)
 {
 	for (int i = 0; i < FOREBAY_COUNTERS; i++)
-		printf("  %-12s %14" PRIu64 "%s", forebay_counter_name((enum forebay_counter)i),
+		printf("  %-18s %14" PRIu64 "%s", forebay_counter_name((enum forebay_counter)i),
 		        stat->counters[i], i % 3 == 2 || i + 1 == FOREBAY_COUNTERS ? "\n" : "   ");
 }
 
@@ -155,6 +155,8 @@ static int show_stat(struct forebay *layer, const struct channel_cli_arguments *
 	       " channels, %" PRIu32 " of %" PRIu32 " groups\n\n",
 	        forebay_layer_name(layer), (double)stat.size / (1 << 20), stat.processes,
 	        stat.processes_max, stat.channels, stat.channels_max, stat.groups, stat.groups_max);
+	if (*forebay_layer_drops(layer))
+		printf("Drops messages on purpose: %s\n\n", forebay_layer_drops(layer));
 	show_statistics(&stat);
 	show_counters(&stat);
 	printf("\n%6s %8s  %-15s  %-5s", "slot", "pid", "role", "state");
@@ -300,6 +302,9 @@ static int print_stat(struct forebay *layer, const struct channel_cli_arguments 
 	        stat.size, stat.age, stat.channels_max, stat.reply_channels_max, stat.processes_max,
 	        stat.groups, stat.groups_max, stat.group_cells, stat.group_cells_max,
 	        stat.metrics_max);
+	fputs("\"drops\": ", stdout);
+	channel_cli_quote(forebay_layer_drops(layer));
+	fputs(", ", stdout);
 	print_statistics(&stat.statistics);
 	fputs(", ", stdout);
 	print_counters(stat.counters);

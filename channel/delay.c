@@ -24,10 +24,11 @@
 #include "channel/name.h"
 #include "shm/due.h"
 
-#define AGAIN   100 // ms until what found no room is tried again
-#define FEW     64  // messages that are due at a time, for which no memory is asked
-#define REFUSED 64  // destinations remembered in one pass
-#define TRIES   16  // to publish again, because others are faster; more only if somebody scribbles
+#define AGAIN   100  // ms until what found no room is tried again
+#define FEW     64   // messages that are due at a time, for which no memory is asked
+#define REFUSED 64   // destinations remembered in one pass
+#define DROPPED (-1) // what send_on() answers besides: on purpose
+#define TRIES   16   // to publish again, because others are faster; more only if somebody scribbles
 
 // ---------------------------------------------------------------------------------------------
 // Sending
@@ -344,10 +345,13 @@ static int send_on(struct delivery *delivery, uint32_t handle, int64_t time)
 	        take_out(layer, &buffer, message, &outgoing, name)) {
 		outgoing.sent_at = (uint64_t)time;
 		outgoing.refused = true; // no sender's, and it isn't the last try
-		result = was_refused(delivery, name)
-		                 ? FOREBAY_FULL
-		                 : channel_outgoing_send(layer, name, &outgoing);
-		if (result != 0 && delivery->refused_count < REFUSED &&
+		if (was_refused(delivery, name))
+			result = FOREBAY_FULL;
+		else if (channel_drop(layer, name))
+			result = DROPPED;
+		else
+			result = channel_outgoing_send(layer, name, &outgoing);
+		if (result != 0 && result != DROPPED && delivery->refused_count < REFUSED &&
 		        !was_refused(delivery, name))
 			delivery->refused[delivery->refused_count++] = shm_table_hash(name);
 	}
@@ -373,6 +377,9 @@ static void settle(struct delivery *delivery, uint32_t handle)
 		shm_process_count(&layer->self, FOREBAY_COUNT_SENT, 1);
 		shm_pool_free(&layer->pool, handle);
 		delivery->delivered++;
+		return;
+	case DROPPED:
+		shm_pool_free(&layer->pool, handle);
 		return;
 	case FOREBAY_FULL:
 	case FOREBAY_NO_MEMORY:

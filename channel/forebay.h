@@ -91,6 +91,15 @@ struct forebay_options {
 	        // _peek() and _watch() work, and what is about the attachment; all else answers -ESTALE. -ENOENT if there is none
 	const char *user; // refuse a layer that isn't this user's ("": this process's own), whoever
 	                  // else is trusted; only root can make one for another user
+	// The resilience mode, for testing applications: per pattern, the first match wins, the percentage of messages to such
+	// channels that are dropped on purpose: "http.request=5,websocket.send!*=0.1". Their senders learn nothing: the send
+	// returns 0, and a group counts the member as reached. Counted as FOREBAY_COUNT_DROPPED_ON_PURPOSE, and not as
+	// sent. Exempt is what comes exactly once (forebay_reply_announce(), forebay_reply_farewell()); a delayed message is
+	// dropped, or not, when it is delivered. Default: none, which costs nothing.
+	const char *drops;
+	// Of what this attachment drops, also in a layer that exists: the same ones of its messages each time. 0:
+	// $FOREBAY_DROP_SEED, or else any.
+	uint64_t drop_seed;
 };
 
 // Attaches to the layer NAME (letters, digits, '.', '_' and '-', at most 64), making it first if
@@ -132,6 +141,9 @@ FOREBAY_API bool forebay_layer_gone(const struct forebay *layer);
 // In what a layer that was there isn't as forebay_open()'s options wanted it, such as "size 16.0 MiB, not
 // 48.0, expiry 60 s, not 30": it stays as it was made. "" if in nothing, or with `must_exist`. Owned by LAYER.
 FOREBAY_API const char *forebay_layer_differences(const struct forebay *layer);
+
+// What the layer drops on purpose, as `drops` in its maker's options had it; "" if nothing. Owned by LAYER.
+FOREBAY_API const char *forebay_layer_drops(const struct forebay *layer);
 
 // Drops every message waiting in the channel CHANNEL, or in every channel if it is NULL.
 // Returns 0 and the number dropped in *COUNT (may be NULL).
@@ -536,6 +548,7 @@ enum forebay_counter {
 	FOREBAY_COUNT_LOST,       // messages lost with a process that died holding them
 	FOREBAY_COUNT_WAKEUPS,    // system calls made to wake a receiver
 	FOREBAY_COUNT_DISPLACED,  // messages dropped for newer ones; see enum forebay_policy
+	FOREBAY_COUNT_DROPPED_ON_PURPOSE, // sends that came to nothing in the resilience mode: see `drops`
 	FOREBAY_COUNTERS
 };
 FOREBAY_API const char *forebay_counter_name(

@@ -256,6 +256,8 @@ static uint64_t send_plain(struct forebay *layer, const struct shm_entry *group,
 {
 	int result;
 
+	if (channel_drop(layer, member->name))
+		return 1;
 	outgoing->refused = false;
 	outgoing->head.to_group = 0;
 	result = channel_outgoing_send(layer, member->name, outgoing);
@@ -364,6 +366,17 @@ bool channel_group_has_own(struct forebay *layer, const struct shm_entry *group)
 	return false;
 }
 
+// Whether this member's copy is to be dropped on purpose.
+static bool is_dropped(struct forebay *layer, const struct channel_reply *reply)
+{
+	char name[FOREBAY_NAME_SIZE];
+
+	if (!layer->drops[0])
+		return false;
+	channel_reply_name(reply->prefix, reply->index, reply->generation, name);
+	return channel_drop_rolls(layer, name);
+}
+
 uint64_t forebay_message_recipients(
         struct forebay_message *message, void (*each)(void *owner, void *context), void *context)
 {
@@ -385,7 +398,8 @@ uint64_t forebay_message_recipients(
 			if (!reply)
 				continue;
 			number++;
-			each(reply->owner, context);
+			if (!is_dropped(layer, reply))
+				each(reply->owner, context);
 		}
 	}
 	return number;

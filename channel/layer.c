@@ -202,6 +202,15 @@ static int make_patterns(const struct forebay_options *options, char patterns[SH
 	return 0;
 }
 
+static int check_drops(const char *drops)
+{
+	const char *error = drops ? channel_name_drops_error(drops) : NULL;
+
+	if (drops && strlen(drops) >= SHM_DROPS_SIZE)
+		error = "are too long";
+	return error ? fail(-EINVAL, "drops \"%.64s\" %s", drops, error) : 0;
+}
+
 static int make_geometry(const struct forebay_options *options, struct shm_geometry *geometry)
 {
 	uint64_t size = options->size ? options->size : DEFAULT_SIZE;
@@ -247,6 +256,7 @@ __attribute__((format(printf, 2, 3))) static void differ(
 static void compare(struct forebay *layer, const struct shm_terms *terms, const char *group)
 {
 	const struct shm_geometry *is = &layer->segment.geometry, *wanted = terms->geometry;
+	const char *drops = terms->drops ? terms->drops : "";
 	uint64_t size = shm_geometry_size(wanted);
 
 	if (!shm_segment_differs(&layer->segment, terms))
@@ -268,6 +278,10 @@ static void compare(struct forebay *layer, const struct shm_terms *terms, const 
 	if (strcmp(layer->segment.patterns, terms->patterns) != 0)
 		differ(layer, "capacities %.300s, not %.300s", layer->segment.patterns,
 		        terms->patterns);
+	if (strcmp(layer->segment.drops, drops) != 0)
+		differ(layer, "drops %.300s on purpose, not %.300s",
+		        layer->segment.drops[0] ? layer->segment.drops : "nothing",
+		        drops[0] ? drops : "nothing");
 	if (!layer->differences)
 		differ(layer, terms->group == -1 ? "shared with a group" : "not of the group %s",
 		        group);
@@ -280,11 +294,14 @@ static int open_segment(
 	struct shm_geometry geometry;
 	struct shm_terms terms = {.geometry = options->must_exist ? NULL : &geometry,
 	        .patterns = patterns,
+	        .drops = options->drops,
 	        .replace = options->replace && !options->must_exist};
 	int result = channel_layer_path(&name, path);
 
 	if (result == 0)
 		result = make_patterns(options, patterns);
+	if (result == 0)
+		result = check_drops(options->drops);
 	if (result == 0)
 		result = make_geometry(options, &geometry);
 	if (result == 0)
@@ -409,6 +426,7 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		forebay_close(layer);
 		return result;
 	}
+	channel_drop_init(layer, options->drop_seed);
 	*out = layer;
 	return 0;
 }

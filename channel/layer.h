@@ -7,6 +7,7 @@
 //   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
 //   reply.c     reply channels (endpoints and their credit) and streams
 //   delay.c     messages that are sent now and delivered later
+//   drop.c      messages that are dropped on purpose
 //   group.c     groups
 //   metric.c    metrics
 //   stat.c      statistics
@@ -138,6 +139,8 @@ struct forebay {
 	bool observes;   // it can look all the same
 	bool executing;  // wills: what is sent for them may lead back there
 	bool delivering; // delayed messages: the same
+	const char *drops;    // the resilience mode's patterns; "" when it is off
+	uint64_t dice;        // state of its generator
 	struct forebay *next; // of all attachments of this process
 	char name[65];
 	uint64_t streams;     // made so far: ids are never used again
@@ -269,6 +272,15 @@ enum shm_result channel_delay_push(
 // nothing is due. Returns how many were delivered.
 uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow);
 void channel_delay_fini(struct forebay *layer);
+
+// The resilience mode: readies an attachment, with that SEED unless it is 0; says whether what is now sent to NAME is to
+// be dropped, which is then counted.
+void channel_drop_init(struct forebay *layer, uint64_t seed);
+bool channel_drop_rolls(struct forebay *layer, const char *name);
+static inline bool channel_drop(struct forebay *layer, const char *name)
+{
+	return layer->drops[0] && channel_drop_rolls(layer, name);
+}
 
 // Whether a group has a member that is a reply channel of ours.
 bool channel_group_has_own(struct forebay *layer, const struct shm_entry *group);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PERCENT_DIGITS 4 // behind the point
+
 static int digit_of(char character)
 {
 	if (character >= '0' && character <= '9')
@@ -106,9 +108,8 @@ static bool parse_rule(const char **text, struct channel_rule *rule)
 	       (*end == '/' && parse_policy(end + 1, (size_t)(*text - end - 1), &rule->policy));
 }
 
-// Takes the next "pattern=rule" off *PATTERNS. False at the end or if it isn't one.
-static bool next_pattern(
-        const char **patterns, char *pattern, size_t size, struct channel_rule *rule)
+// Takes the next "pattern=" off *PATTERNS, which are separated by commas. False at the end or if it isn't one.
+static bool next_equals(const char **patterns, char *pattern, size_t size)
 {
 	const char *equals;
 
@@ -122,7 +123,15 @@ static bool next_pattern(
 	memcpy(pattern, *patterns, (size_t)(equals - *patterns));
 	pattern[equals - *patterns] = '\0';
 	*patterns = equals + 1;
-	return parse_rule(patterns, rule) && rule->capacity > 0;
+	return true;
+}
+
+// Takes the next "pattern=rule" off *PATTERNS. False at the end or if it isn't one.
+static bool next_pattern(
+        const char **patterns, char *pattern, size_t size, struct channel_rule *rule)
+{
+	return next_equals(patterns, pattern, size) && parse_rule(patterns, rule) &&
+	       rule->capacity > 0;
 }
 
 // Whether CHARACTER is in the set that begins behind the '[' at SET: "abc]", "a-z]", "!abc]". *END gets
@@ -234,4 +243,52 @@ const char *channel_name_patterns_error(const char *patterns, uint32_t max)
 			       "messages aren't dropped, its sender is told that it is full";
 	}
 	return NULL;
+}
+
+// Takes a percentage off *TEXT, up to the next comma, in parts of CHANNEL_NAME_WHOLE. False if it is none.
+static bool parse_percent(const char **text, uint32_t *parts)
+{
+	uint32_t unit = CHANNEL_NAME_WHOLE / 100;
+	const char *at = *text;
+
+	*parts = 0;
+	if (*at < '0' || *at > '9')
+		return false;
+	for (; *at >= '0' && *at <= '9' && *parts <= CHANNEL_NAME_WHOLE; at++)
+		*parts = *parts * 10 + (uint32_t)(*at - '0') * unit;
+	if (*at == '.') {
+		int digits = 0;
+
+		for (at++; *at >= '0' && *at <= '9' && digits < PERCENT_DIGITS; at++, digits++) {
+			unit /= 10;
+			*parts += (uint32_t)(*at - '0') * unit;
+		}
+		if (digits == 0)
+			return false;
+	}
+	*text = at;
+	return (*at == ',' || *at == '\0') && *parts <= CHANNEL_NAME_WHOLE;
+}
+
+const char *channel_name_drops_error(const char *drops)
+{
+	char pattern[FOREBAY_NAME_SIZE];
+	uint32_t parts;
+
+	while (*drops)
+		if (!next_equals(&drops, pattern, sizeof pattern) || !parse_percent(&drops, &parts))
+			return "are not of the form PATTERN=PERCENT, from 0 to 100 with at most 4 "
+			       "digits behind the point";
+	return NULL;
+}
+
+uint32_t channel_name_drop(const char *drops, const char *name)
+{
+	char pattern[FOREBAY_NAME_SIZE];
+	uint32_t parts;
+
+	while (next_equals(&drops, pattern, sizeof pattern) && parse_percent(&drops, &parts))
+		if (matches(pattern, name))
+			return parts;
+	return 0;
 }

@@ -49,3 +49,12 @@ struct channel_rule channel_name_rule(const char *patterns, const char *name);
 // Whether PATTERNS is of that form, with numbers from 1 to MAX: NULL, or what it is that is wrong, a static text that
 // continues a sentence about the patterns.
 const char *channel_name_patterns_error(const char *patterns, uint32_t max);
+
+#define CHANNEL_NAME_WHOLE 1000000u // parts of all messages: 0.0001 % is one
+
+// How many parts of the messages to NAME are dropped on purpose after DROPS, "pattern=percent,pattern=percent,...": the
+// first match counts; 0 if none does.
+uint32_t channel_name_drop(const char *drops, const char *name);
+
+// Whether DROPS is of that form: NULL, or what is wrong, a static text that continues a sentence about them.
+const char *channel_name_drops_error(const char *drops);

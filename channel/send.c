@@ -573,6 +573,19 @@ static bool suits(enum channel_kind kind, const struct purpose *purpose)
 	return !purpose->will || (kind != CHANNEL_REPLY && kind != CHANNEL_DELAY);
 }
 
+// Whether the message is to be dropped on purpose. What comes exactly once, does; what is delayed has its turn later; and
+// that a receiver has gone is no secret.
+static bool is_dropped(struct forebay *layer, const char *channel, enum channel_kind kind,
+        uint64_t id, const struct purpose *purpose)
+{
+	if (!layer->drops[0] || purpose->will || purpose->destination)
+		return false;
+	if (kind == CHANNEL_REPLY && channel_reply_look(layer, CHANNEL_REPLY_INDEX(id),
+	                                     CHANNEL_REPLY_GENERATION(id)) != 0)
+		return false;
+	return channel_drop_rolls(layer, channel);
+}
+
 static void delay(struct channel_outgoing *outgoing, const struct purpose *purpose)
 {
 	outgoing->destination = purpose->destination;
@@ -596,6 +609,8 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 		return channel_delay_request(layer, message, timeout);
 	result =
 	        suits(kind, purpose) ? channel_outgoing_init(&outgoing, message) : FOREBAY_BAD_NAME;
+	if (result == 0 && is_dropped(layer, channel, kind, id, purpose))
+		return 0;
 	outgoing.will = purpose->will;
 	outgoing.endpoint = purpose->endpoint;
 	if (result == 0 && purpose->destination)

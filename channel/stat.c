@@ -26,6 +26,7 @@ const char *forebay_counter_name(enum forebay_counter counter)
 	        [FOREBAY_COUNT_LOST] = "lost",
 	        [FOREBAY_COUNT_WAKEUPS] = "wakeups",
 	        [FOREBAY_COUNT_DISPLACED] = "displaced",
+	        [FOREBAY_COUNT_DROPPED_ON_PURPOSE] = "dropped_on_purpose",
 	};
 
 	return (unsigned)counter < FOREBAY_COUNTERS ? names[counter] : "unknown";

@@ -229,7 +229,7 @@ static void take_over(struct master *master)
 static int open_layer(struct master *master)
 {
 	const struct options *options = &master->options;
-	char *capacities = options_capacities(options);
+	char *capacities = options_capacities(options), *drops = options_drops(options);
 	const struct forebay_options layer_options = {
 	        .size = options->layer_size,
 	        .channels = (uint32_t)options->layer_channels,
@@ -238,21 +238,27 @@ static int open_layer(struct master *master)
 	        .expiry = (uint32_t)((options->expiry + 999) / 1000),
 	        .group_expiry = (uint32_t)((options->group_expiry + 999) / 1000),
 	        .capacities = capacities,
+	        .drops = drops,
 	        .group = options->layer_group,
 	        .role = "master",
 	        .replace = true,
 	        .user = options->user ? options->user : "",
 	};
-	int result;
+	int result = -ENOMEM;
 
-	if (!capacities)
-		return refuse(master, -ENOMEM, "out of memory");
-	result = forebay_open(options->layer, &layer_options, &master->layer);
+	if (capacities && drops)
+		result = forebay_open(options->layer, &layer_options, &master->layer);
 	free(capacities);
+	free(drops);
+	if (result == -ENOMEM)
+		return refuse(master, result, "out of memory");
 	if (result != 0)
 		return refuse(master, -EIO, "cannot open the layer %s: %s", options->layer,
 		        forebay_error());
 	take_over(master);
+	if (*forebay_layer_drops(master->layer))
+		log_warning("layer %s drops messages on purpose: %s", options->layer,
+		        forebay_layer_drops(master->layer));
 	return 0;
 }
 

@@ -394,20 +394,35 @@ bool options_want_tls(const struct options *options)
 	return has_secure(&options->bind) || has_secure(&options->status_bind);
 }
 
-char *options_capacities(const struct options *options)
+// The items, with a comma behind each, and LAST.
+static char *join(const struct options_list *list, const char *last)
 {
-	size_t size = sizeof(built_in_capacities);
+	size_t size = strlen(last) + 1;
 	char *text, *end;
 
-	for (size_t i = 0; i < options->capacity.count; i++)
-		size += strlen(options->capacity.items[i]) + 1;
+	for (size_t i = 0; i < list->count; i++)
+		size += strlen(list->items[i]) + 1;
 	end = text = malloc(size);
 	if (!text)
 		return NULL;
-	for (size_t i = 0; i < options->capacity.count; i++) {
-		end = stpcpy(end, options->capacity.items[i]);
+	for (size_t i = 0; i < list->count; i++) {
+		end = stpcpy(end, list->items[i]);
 		*end++ = ',';
 	}
-	strcpy(end, built_in_capacities);
+	strcpy(end, last);
+	return text;
+}
+
+char *options_capacities(const struct options *options)
+{
+	return join(&options->capacity, built_in_capacities);
+}
+
+char *options_drops(const struct options *options)
+{
+	char *text = join(&options->drop, "");
+
+	if (text && *text)
+		text[strlen(text) - 1] = '\0';
 	return text;
 }

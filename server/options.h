@@ -25,6 +25,7 @@ struct options_list {
 #define OPTIONS_C_ENUM       int                 // which of the words of RANGE, from 0
 #define OPTIONS_C_ADDRESSES  struct options_list // each accepted by listener_parse()
 #define OPTIONS_C_CAPACITIES struct options_list // each "PATTERN=N"
+#define OPTIONS_C_DROPS      struct options_list // each "PATTERN=PERCENT"
 #define OPTIONS_C_ORIGINS    struct options_list // each "SCHEME://HOST[:PORT]" or "same"
 #define OPTIONS_C_CONFIG     struct options_list // files, absolute
 
@@ -74,3 +75,6 @@ bool options_want_tls(const struct options *options);
 // The capacities as forebay_open() takes them, the built-in ones last. To be freed by the caller;
 // NULL when the heap is exhausted.
 char *options_capacities(const struct options *options);
+
+// What is dropped on purpose, likewise; "" if nothing.
+char *options_drops(const struct options *options);

@@ -170,12 +170,23 @@ static int read_word(const char *words, const char *text)
 	}
 }
 
-static bool is_capacity(const char *text)
+// Whether it is but one, and could be one of a channel's name.
+static bool is_pattern(const char *text)
 {
 	for (const char *c = text; *c; c++)
 		if (*c <= ' ' || *c > '~' || *c == ',')
 			return false;
-	return *text && !channel_name_patterns_error(text, CAPACITY_MAX);
+	return *text != '\0';
+}
+
+static bool is_capacity(const char *text)
+{
+	return is_pattern(text) && !channel_name_patterns_error(text, CAPACITY_MAX);
+}
+
+static bool is_drop(const char *text)
+{
+	return is_pattern(text) && !channel_name_drops_error(text);
 }
 
 // SCHEME://HOST[:PORT], as browsers write it: lower case, without a path.
@@ -209,6 +220,7 @@ void options_row_describe(const struct options_row *row, char text[OPTIONS_REASO
 	        [OPTIONS_CAPACITIES] =
 	                ("PATTERN=N or PATTERN=N/POLICY with a number N, 1..8192, and a policy "
 	                 "refuse, drop-oldest or keep-latest, but for reply channels (!)"),
+	        [OPTIONS_DROPS] = "PATTERN=PERCENT, 0..100 with at most 4 digits behind the point",
 	        [OPTIONS_ORIGINS] = "SCHEME://HOST[:PORT] in lower case, or same",
 	        [OPTIONS_CONFIG] = "a file name",
 	};
@@ -234,8 +246,8 @@ static const void *place_const(const struct options_row *row, const struct optio
 bool options_row_is_list(const struct options_row *row)
 {
 	return row->type == OPTIONS_ADDRESSES || row->type == OPTIONS_CAPACITIES ||
-	       row->type == OPTIONS_ORIGINS || row->type == OPTIONS_CONFIG ||
-	       row->type == OPTIONS_PATHS;
+	       row->type == OPTIONS_DROPS || row->type == OPTIONS_ORIGINS ||
+	       row->type == OPTIONS_CONFIG || row->type == OPTIONS_PATHS;
 }
 
 static bool is_string(const struct options_row *row)
@@ -360,6 +372,8 @@ int options_row_set(const struct options_row *row, struct options *options, cons
 		return is_clean(text) ? set_path(row, options, text) : refuse(row, reason);
 	case OPTIONS_CAPACITIES:
 		return is_capacity(text) ? append(place(row, options), text) : refuse(row, reason);
+	case OPTIONS_DROPS:
+		return is_drop(text) ? append(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_ORIGINS:
 		return is_origin(text) ? append(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_ADDRESSES:

@@ -57,6 +57,10 @@ OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N[/POLICY]", RESTART,
         "default), drop-oldest, or keep-latest, which drops all that wait; the first match wins, built in last are "
         "http.request=1000, http.response!*=16, http.request.body?*=16, "
         "websocket.receive.content?*=16, websocket.send!*=32, websocket.*=1000, *=100")
+OPTION(DROPS, drop, NULL, NULL, "PATTERN=PERCENT", RESTART,
+        "share of the messages to channels whose name matches that is dropped on purpose, to test how an "
+        "application bears it: http.request=5, websocket.send!*=0.1; the first match wins; $FOREBAY_DROP_SEED "
+        "makes it the same ones each time")
 OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,
         "age at which a message that nobody has received is dropped")
 

@@ -36,6 +36,7 @@ struct shm_header {
 	uint64_t size;
 	struct shm_geometry geometry;
 	char patterns[SHM_PATTERNS_SIZE];
+	char drops[SHM_DROPS_SIZE];
 	_Alignas(SHM_LINE_PAIR) struct shm_housekeeping_mem housekeeping;
 };
 
@@ -233,6 +234,11 @@ int shm_geometry_choose(struct shm_geometry *geometry, uint64_t size, uint32_t c
 // Files
 // ---------------------------------------------------------------------------------------------
 
+static const char *drops_of(const struct shm_terms *terms)
+{
+	return terms->drops ? terms->drops : "";
+}
+
 static void write_header(struct shm_segment *segment, const struct shm_terms *terms, uint64_t size)
 {
 	struct shm_header *header = segment->base;
@@ -247,6 +253,7 @@ static void write_header(struct shm_segment *segment, const struct shm_terms *te
 	header->size = size;
 	header->geometry = *terms->geometry;
 	snprintf(header->patterns, sizeof header->patterns, "%s", terms->patterns);
+	snprintf(header->drops, sizeof header->drops, "%s", drops_of(terms));
 	shm_pace_begin(&header->housekeeping.sent, 0, header->made_at);
 	shm_pace_begin(&header->housekeeping.full, 0, header->made_at);
 }
@@ -377,6 +384,8 @@ static int check_header(struct shm_segment *segment, const struct shm_header *he
 	segment->made_at = header->made_at;
 	memcpy(segment->patterns, header->patterns, sizeof segment->patterns);
 	segment->patterns[sizeof segment->patterns - 1] = '\0';
+	memcpy(segment->drops, header->drops, sizeof segment->drops);
+	segment->drops[sizeof segment->drops - 1] = '\0';
 	return 0;
 }
 
@@ -514,6 +523,7 @@ bool shm_segment_differs(const struct shm_segment *segment, const struct shm_ter
 
 	if (memcmp(&segment->geometry, terms->geometry, sizeof segment->geometry) != 0 ||
 	        strcmp(segment->patterns, terms->patterns) != 0 ||
+	        strcmp(segment->drops, drops_of(terms)) != 0 ||
 	        fstat(segment->directory, &stat) < 0)
 		return true;
 	if (terms->group == -1)

@@ -41,8 +41,9 @@ enum {
 	SHM_CELLS_MAX = 1 << 23,
 	SHM_ENDPOINTS_MAX = 1 << 24,
 	SHM_METRICS_MAX = 4096,
-	SHM_ENDPOINT_ZONE = 64,  // endpoints in one zone
-	SHM_PATTERNS_SIZE = 2048 // octets of the capacity patterns, with their NUL
+	SHM_ENDPOINT_ZONE = 64,   // endpoints in one zone
+	SHM_PATTERNS_SIZE = 2048, // octets of the capacity patterns, with their NUL
+	SHM_DROPS_SIZE = 1024     // and of those that say what is dropped on purpose
 };
 
 // What a maker decides; copied from the header by everyone else.
@@ -76,13 +77,14 @@ enum shm_origin {
 	        2, // nobody alive was attached to the one that was there, made in other terms
 };
 
-// What who attaches wants. Geometry, patterns and group are those of a segment that is made.
+// What who attaches wants. Geometry, patterns, drops and group are those of a segment that is made.
 struct shm_terms {
 	const struct shm_geometry *geometry; // NULL: don't make one
 	const char *patterns;
-	int64_t group; // gid that may attach too (directory 0770), or -1
-	int64_t owner; // uid that it must belong to, or -1: see shm_directory_open()
-	bool replace;  // one that was made in other terms, if nobody alive is attached to it
+	const char *drops; // NULL: none
+	int64_t group;     // gid that may attach too (directory 0770), or -1
+	int64_t owner;     // uid that it must belong to, or -1: see shm_directory_open()
+	bool replace;      // one that was made in other terms, if nobody alive is attached to it
 };
 
 // The attached segment: a private view. All pointers lie in the mapping.
@@ -96,6 +98,7 @@ struct shm_segment {
 	int64_t made_at;   // when that was: ms, CLOCK_MONOTONIC
 	enum shm_origin origin;
 	char patterns[SHM_PATTERNS_SIZE];
+	char drops[SHM_DROPS_SIZE];
 
 	struct shm_header *header;
 	struct shm_housekeeping_mem *housekeeping;
@@ -129,7 +132,7 @@ int shm_segment_open(struct shm_segment *segment, const char *path, const struct
 // modes, further names of the file) is no error: it is told in ERROR all the same.
 int shm_segment_inspect(struct shm_segment *segment, const char *path, char *error, size_t size);
 
-// True if the segment was made in other terms: geometry, patterns, or group.
+// True if the segment was made in other terms: geometry, patterns, drops, or group.
 bool shm_segment_differs(const struct shm_segment *segment, const struct shm_terms *terms);
 
 // True if the file has no name any more: removed or replaced.

@@ -42,7 +42,8 @@ class Options(ctypes.Structure):
                 ("group_expiry", ctypes.c_uint32), ("capacities", ctypes.c_char_p),
                 ("group", ctypes.c_char_p), ("role", ctypes.c_char_p),
                 ("must_exist", ctypes.c_bool), ("replace", ctypes.c_bool),
-                ("user", ctypes.c_char_p)]
+                ("user", ctypes.c_char_p), ("drops", ctypes.c_char_p),
+                ("drop_seed", ctypes.c_uint64)]
 
 
 COUNTER, GAUGE, HISTOGRAM = 0, 1, 2

@@ -194,6 +194,24 @@ TEST(a_capacity_may_come_with_a_policy)
 	EXPECT_INT(PARSE("--capacity=websocket.send!*=1/drop-oldest"), OPTIONS_INVALID);
 }
 
+TEST(what_is_dropped_on_purpose_is_a_list)
+{
+	char *text;
+
+	EXPECT_INT(PARSE("--workers=1"), 0);
+	text = options_drops(&options);
+	EXPECT_STRING(text, "");
+	free(text);
+	EXPECT_INT(PARSE("--drop", "a.*=5", "--drop=b!*=0.1"), 0);
+	text = options_drops(&options);
+	EXPECT_STRING(text, "a.*=5,b!*=0.1");
+	free(text);
+	EXPECT_INT(PARSE("--drop=a=101"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--drop=a=1,b=2"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--drop=a"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--drop="), OPTIONS_INVALID);
+}
+
 TEST(relative_file_names_become_absolute)
 {
 	char expected[4200], directory[4096];
