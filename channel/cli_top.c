@@ -274,6 +274,26 @@ static bool scrolls(struct top *top, int key)
 	}
 }
 
+static bool sorts_processes(struct top *top, int key)
+{
+	static const char letters[] = {
+	        [TOP_BY_SLOT] = 'i',
+	        [TOP_BY_MESSAGES] = 's',
+	        [TOP_BY_PROCESSOR] = 'c',
+	        [TOP_BY_MEMORY] = 'm',
+	};
+
+	for (size_t sort = 0; sort < sizeof letters; sort++) {
+		if (key != letters[sort])
+			continue;
+		for (int i = 0; i < 2; i++)
+			top->samples[i].process_sort = (enum top_process_sort)sort;
+		top->due = 0;
+		return true;
+	}
+	return false;
+}
+
 static bool sorts(struct top *top, int key)
 {
 	static const char letters[TOP_SORTS] = {
@@ -300,7 +320,7 @@ static void obey(struct top *top, int key)
 		top->view.help = false;
 		return;
 	}
-	if (scrolls(top, key) || sorts(top, key))
+	if (scrolls(top, key) || sorts(top, key) || sorts_processes(top, key))
 		return;
 	switch (key) {
 	case 'q':

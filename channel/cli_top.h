@@ -47,6 +47,7 @@ static inline const void *top_list_at(const struct top_list *list, uint32_t inde
 
 enum top_sort { TOP_RATE, TOP_WAITING, TOP_OLDEST, TOP_FULL, TOP_DROPPED, TOP_NAME, TOP_SORTS };
 extern const char *const top_sort_names[TOP_SORTS];
+enum top_process_sort { TOP_BY_SLOT, TOP_BY_MESSAGES, TOP_BY_PROCESSOR, TOP_BY_MEMORY };
 
 // What the kernel says about a process.
 struct top_usage {
@@ -88,6 +89,7 @@ struct top_sample {
 	const char *proc;   // where that says what processes use: "/proc"
 	enum top_sort sort; // of channels
 	bool reverse;       // the last comes first
+	enum top_process_sort process_sort;
 	struct forebay_layer_stat layer;
 	struct top_process processes[TOP_PROCESSES];
 	uint32_t process_count;

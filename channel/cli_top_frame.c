@@ -30,6 +30,7 @@ static const char *const help_lines[] = {
         "r w o        sort channels by rate, by what waits, by the oldest",
         "f d n        ... by sends refused, by messages dropped, by name",
         "R            in reverse order",
+        "c m s i      sort processes by CPU, by OWN memory, by messages, by slot",
         "",
         "SENT/s RECV/s  messages a second, since the look before",
         "RES OWN        memory; OWN is without what is shared, such as the layer",
@@ -272,7 +273,8 @@ static void show_process(struct frame *frame, uint32_t index)
 	        rate_text(received, process->received_rate), processor,
 	        memory_text(resident, process->usage.resident),
 	        memory_text(own, process->usage.own), gauge_text(http, process->http),
-	        gauge_text(websockets, process->websockets), process->role);
+	        gauge_text(websockets, process->websockets),
+	        process->role[0] ? process->role : "-");
 }
 
 static void show_channel(struct frame *frame, uint32_t index)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,6 +93,31 @@ static int (*const orders[TOP_SORTS][2])(const void *a, const void *b) = {
         [TOP_DROPPED] = {order_dropped, reverse_dropped},
         [TOP_NAME] = {order_name, reverse_name},
 };
+
+// The busiest, or largest, come first.
+static double weight_of(const struct top_process *process, enum top_process_sort sort)
+{
+	switch (sort) {
+	case TOP_BY_MESSAGES:
+		return process->sent_rate + process->received_rate;
+	case TOP_BY_PROCESSOR:
+		return process->processor;
+	case TOP_BY_MEMORY:
+		return (double)process->usage.own;
+	default:
+		return 0;
+	}
+}
+
+static int compare_processes(const void *a, const void *b, void *sort)
+{
+	const struct top_process *first = a, *second = b;
+	enum top_process_sort by = *(const enum top_process_sort *)sort;
+	double left = weight_of(first, by), right = weight_of(second, by);
+	int order = DESCENDING(left, right);
+
+	return order ? order : (first->slot > second->slot) - (first->slot < second->slot);
+}
 
 static int compare_groups(const void *a, const void *b)
 {
@@ -362,6 +388,8 @@ int top_sample_take(struct top_sample *sample, const struct top_sample *before,
 	top_list_end(&sample->groups);
 	compare(sample, before);
 	tell_news(sample, before);
+	qsort_r(sample->processes, sample->process_count, sizeof sample->processes[0],
+	        compare_processes, &sample->process_sort);
 	sample->cost = processor_time() - begun;
 	return 0;
 }

@@ -58,7 +58,8 @@ struct shm_block_mem {
 	shm_atomic64 own;
 	shm_atomic64
 	        sent_at; // ms, CLOCK_MONOTONIC, or SHM_DUE(); read by whoever looks for expired messages
-	shm_atomic64 origin; // where it was last published, or is about to be
+	shm_atomic64
+	        origin;  // where it was last published, or is about to be; NONE until it is SENT
 	uint32_t length; // octets of the whole message, and in how many extents they are, which are
 	                 // listed here (SHM_LENGTH); 0: they follow here
 	uint32_t serial; // grows with each use as a head, so that an extent knows its use

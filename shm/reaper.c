@@ -40,6 +40,13 @@ bool shm_reaper_is_listed(const struct shm_pool *pool, uint64_t own, uint32_t ha
 	return false;
 }
 
+// Without an origin before it is HELD: should we die then, it wasn't received from anywhere.
+static bool hold_unpublished(struct shm_table *table, struct shm_block_mem *block, uint64_t *own)
+{
+	store_relaxed(&block->origin, SHM_ORIGIN_NONE);
+	return cas_acq_rel(&block->own, own, SHM_OWN_HELD(table->self->uid));
+}
+
 // Frees a block in a zone that we have taken over, if nobody alive can know of it.
 static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reaped *reaped)
 {
@@ -50,7 +57,7 @@ static void mend_block(struct shm_table *table, uint32_t handle, struct shm_reap
 	if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle))
 		(void)cas_acq_rel(&block->own, &own, SHM_FREE);
 	if (SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&
-	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
+	        hold_unpublished(table, block, &own)) {
 		reaped->messages++;
 		shm_process_count(table->self, SHM_COUNT_LOST, 1);
 		shm_pool_free(table->pool, handle); // with its extents, whichever zone they are in

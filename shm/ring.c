@@ -114,17 +114,18 @@ enum shm_result shm_ring_push(
 			result = SHM_FULL;
 			break;
 		}
-		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		// Death after this line, before the next: a SENT block that no slot holds; the reaper of
 		// its zone frees it. Release: the message before its publication, for the claimer's acquire.
 		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 			store_release(&ring->mem->tail, pos + 1);
 			prefetch_write(shm_ring_slot(ring, pos + 1));
 			return SHM_OK;
 		}
 	}
-	// It may say SENT from a CAS that failed; no slot holds it, so nobody else can have touched it.
+	// It may say SENT from a CAS that failed; no slot holds it, so nobody else can have touched it. Who is HELD
+	// and has an origin has been received.
 	store_relaxed(&block->origin, SHM_ORIGIN_NONE);
 	store_relaxed(&block->own, SHM_OWN_HELD(pool->uid));
 	return result;

@@ -7,6 +7,7 @@ each, every message filled from the sender's memory, read in full by the receive
 """
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import tempfile
 import report
 
 PROGRAM = report.ROOT / "build-bench/tests/bench/bench_layer"
+FOREBAY = report.ROOT / "build-bench/server/forebay"
 FANOUT_CHANNELS = report.ROOT / "tests/bench/fanout_channels.py"
 
 SIZES = {128: "128 B", 1024: "1 KiB", 65536: "64 KiB"}
@@ -38,6 +40,8 @@ COSTS = {
     "listened": ("receiving from that many, one at a time busy", [1, 10, 100, 1000]),
     "queued": ("that many messages wait in the channel", [0, 100, 1000, 8000]),
 }
+WATCHED = [128]
+WATCHED_SECONDS = 3  # at least: as many looks
 OWNERS = [1, 2]
 MEMBERS = [10, 1000, 100000]
 CHANNELS_REDIS_MEMBERS = 1000  # at most: of more, it takes minutes to join
@@ -45,6 +49,9 @@ CHANNELS_REDIS_MEMBERS = 1000  # at most: of more, it takes minutes to join
 # By the beginning of a transport's name.
 PACKAGES = {"ck": "libck-dev", "boost": "libboost-dev and g++", "zeromq": "libzmq3-dev",
             "redis": "libhiredis-dev"}
+
+WATCHED_TITLE = (f"While `forebay top` looks at the layer once a second (rounds of at least "
+                 f"{WATCHED_SECONDS} s):")
 
 NOTES = """\
 What is compared with what:
@@ -106,14 +113,16 @@ class Jobs:
                 self.excuses[key] = "redis-server not installed"
 
     def command(self, key):
-        # Long enough for several sends to 100,000 members.
-        seconds = max(self.arguments.seconds, 0.5 if key.benchmark in ("fanout", "singly") else 0)
+        # Long enough for several sends to 100,000 members, or for several looks.
+        least = {"fanout": 0.5, "singly": 0.5, "alone": WATCHED_SECONDS, "watched": WATCHED_SECONDS}
+        seconds = max(self.arguments.seconds, least.get(key.benchmark, 0))
+        benchmark = "oneway" if key.benchmark in ("alone", "watched") else key.benchmark
         command = ["--size", key.size, "--count", key.count, "--seconds", seconds,
                    "--directory", self.directory, "--consumers", key.shape[1]]
         if key.name == "channels-redis":
             return ["/usr/bin/python3", str(FANOUT_CHANNELS), *map(str, command)]
-        command = [PROGRAM, key.benchmark, *command, "--producers", key.shape[0]]
-        if key.benchmark in ("oneway", "roundtrip"):
+        command = [PROGRAM, benchmark, *command, "--producers", key.shape[0]]
+        if benchmark in ("oneway", "roundtrip"):
             command += ["--transport", key.name]
         # Where processes share a processor, first come first served would starve some.
         if self.arguments.realtime and sum(key.shape) <= 2:
@@ -122,8 +131,9 @@ class Jobs:
 
     def measure(self, key):
         try:
-            result = subprocess.run(self.command(key), stdin=subprocess.DEVNULL, timeout=120,
-                                    capture_output=True, text=True, check=False)
+            with self.watched() if key.benchmark == "watched" else contextlib.nullcontext():
+                result = subprocess.run(self.command(key), stdin=subprocess.DEVNULL, timeout=120,
+                                        capture_output=True, text=True, check=False)
         except subprocess.TimeoutExpired:
             self.excuses[key] = "took more than 2 minutes"
             return None
@@ -131,6 +141,22 @@ class Jobs:
             self.excuses[key] = (result.stderr.strip().splitlines() or ["failed"])[-1]
             return None
         return json.loads(result.stdout)
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Meanwhile `forebay top` looks at the layer, as soon as there is one."""
+        script = ('until [ -e "$FOREBAY_DIR/forebay.bench/segment" ]; do sleep 0.01; done; '
+                  'exec "$0" top --batch --layer bench')
+        top = subprocess.Popen(
+            ["sh", "-c", script, FOREBAY], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            env={**os.environ, "FOREBAY_DIR": self.directory})
+        try:
+            yield
+            if top.poll() is not None:
+                sys.exit("forebay top has ended by itself")
+        finally:
+            top.kill()
+            top.wait()
 
     def run(self):
         total = sum(map(len, self.groups)) * self.arguments.rounds
@@ -153,12 +179,12 @@ class Jobs:
             return None
         return statistics.median(result[figure] for result in self.results[key])
 
-    def ratio(self, figure, key, base):
+    def ratio(self, figure, key, base, places=2):
         """The median of the rounds' own ratios to BASE, as text."""
         if self.median(figure, key) is None or self.median(figure, base) is None:
             return "-"
         pairs = zip(self.results[key], self.results[base])
-        return f"{statistics.median(a[figure] / b[figure] for a, b in pairs):.2f}"
+        return f"{statistics.median(a[figure] / b[figure] for a, b in pairs):.{places}f}"
 
 
 def one_way(name, size):
@@ -237,6 +263,19 @@ def fanout_table(jobs):
     return report.table(rows)
 
 
+def watched_keys(size):
+    return [Key(benchmark, "forebay", size) for benchmark in ("alone", "watched")]
+
+
+def watched_table(jobs):
+    rows = [["messages/s, one way", "alone", "looked at", "to alone"]]
+    for size in WATCHED:
+        alone, watched = watched_keys(size)
+        rows.append([SIZES[size], rate(jobs.median("rate", alone)),
+                     rate(jobs.median("rate", watched)), jobs.ratio("rate", watched, alone, 3)])
+    return report.table(rows)
+
+
 def cost_keys(benchmark):
     return [Key(benchmark, "forebay", 128, count=count) for count in COSTS[benchmark][1]]
 
@@ -297,10 +336,14 @@ def text_of(jobs, arguments):
     crowded = [f"{p} to {c}" for p, c in SHAPES if p + c > processors]
     crowd_note = (f" {' and '.join(crowded)}: more processes than the {processors} processors."
                   if crowded else "")
+    rounds = (f"Medians of {arguments.rounds} alternating rounds of {arguments.seconds:g} s each, and "
+              "of each round's ratios" + ("; SCHED_FIFO for all but several to several. "
+                                          if arguments.realtime else ". ") + distance(jobs))
+    watched = [WATCHED_TITLE, watched_table(jobs)]
+    if arguments.watched:
+        return "\n\n".join([rounds, *watched])
     parts = [
-        f"Medians of {arguments.rounds} alternating rounds of {arguments.seconds:g} s each, and of "
-        "each round's ratios" + ("; SCHED_FIFO for all but several to several. "
-                                 if arguments.realtime else ". ") + distance(jobs),
+        rounds,
         "One way, one sender to one receiver, each on a processor of its own:",
         one_way_table(jobs), summary(jobs),
         "Round trips of 8 octets, spinning:", round_trip_table(jobs, SPINNING),
@@ -309,7 +352,7 @@ def text_of(jobs, arguments):
         "What a message of 128 B costs one process, send and receive (`all in turn`: send):",
         cost_table(jobs),
         "To the members of a group, which are reply channels: at once, by a send to each, and by channels_redis:",
-        fanout_table(jobs), NOTES + excuses(jobs)]
+        fanout_table(jobs), *watched, NOTES + excuses(jobs)]
     return "\n\n".join(parts)
 
 
@@ -317,6 +360,8 @@ def add_arguments(parser):
     parser.add_argument("--rounds", type=int, help="of every measurement (9)")
     parser.add_argument("--seconds", type=float, help="of one measurement (0.25)")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 0.1 s, for a first look")
+    parser.add_argument("--watched", action="store_true",
+                        help="measure only what it costs that `forebay top` looks")
     parser.add_argument("--realtime", action="store_true",
                         help="SCHED_FIFO where no two processes share a processor (as root)")
 
@@ -329,6 +374,10 @@ def check_arguments(parser, arguments):
 
 
 def add_groups(jobs):
+    for size in WATCHED:
+        jobs.add_group(watched_keys(size))
+    if jobs.arguments.watched:
+        return
     for size in SIZES:
         jobs.add_group(one_way(name, size) for name in ONE_WAY + MACHINE)
     jobs.add_group(Key("roundtrip", name) for name in SPINNING)

@@ -253,6 +253,28 @@ TEST(rates_of_a_process_are_of_the_time_between_two_looks)
 	discard(layer);
 }
 
+TEST(processes_come_in_each_order)
+{
+	struct forebay *first = attach(&(struct forebay_options){.role = "first"});
+	struct forebay *second = attach(&(struct forebay_options){.role = "second"});
+
+	begin();
+	EXPECT_INT(top_sample_take(&samples[0], NULL, first, NOW, 10), 0);
+	EXPECT_STRING(samples[0].processes[0].role, "first");
+	send_many(second, "x", 1);
+	samples[1].process_sort = TOP_BY_MESSAGES;
+	EXPECT_INT(top_sample_take(&samples[1], &samples[0], first, NOW + 1000, 10), 0);
+	EXPECT_STRING(samples[1].processes[0].role, "second");
+	EXPECT(samples[1].processes[0].sent_rate == 1);
+	samples[0].process_sort = TOP_BY_SLOT;
+	EXPECT_INT(top_sample_take(&samples[0], &samples[1], first, NOW + 2000, 10), 0);
+	EXPECT_STRING(samples[0].processes[0].role, "first");
+	EXPECT(process_of(&samples[0], "second")->sent_rate == 0);
+	EXPECT_STRING(samples[0].news, "");
+	forebay_close(second);
+	discard(first);
+}
+
 TEST(open_connections_are_what_the_process_says)
 {
 	struct forebay *layer = attach(&(struct forebay_options){.role = "worker 1"});

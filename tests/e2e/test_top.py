@@ -345,6 +345,15 @@ def test_a_server_and_its_workers(serve, top):
     terminal.wait_for("alive .* master$")
     terminal.wait_for("alive .* worker 2$")
     terminal.wait_for(r"  http\.request$")
+    clients = [server.client() for _ in range(5)]
+
+    def connections():
+        workers = [line.split() for line in terminal.lines if re.search(r"alive .* worker \d$", line)]
+        return sum(int(columns[-4]) for columns in workers)  # HTTP, before WS, "worker", number
+    wait_until(lambda: connections() == 5)
+    for client in clients:
+        client.close()
+    wait_until(lambda: connections() == 0)
     victim = int(terminal.wait_for(r"^ *(\d+) alive .* worker 1$")[1])
     os.kill(victim, signal.SIGKILL)
     terminal.wait_for(rf"process {victim}\) has gone|have gone")

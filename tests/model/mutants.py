@@ -78,10 +78,10 @@ MUTANTS = {
          "	return true;\n"),
     ]),
     "reap_by_store": ("reaper.c", [
-        ("	        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {\n"
-         "		reaped->messages++;\n",
-         "	        (store_release(&block->own, SHM_OWN_HELD(table->self->uid)), true)) {\n"
-         "		reaped->messages++;\n"),
+        ("	return cas_acq_rel(&block->own, own, SHM_OWN_HELD(table->self->uid));\n",
+         "	(void)own;\n"
+         "	store_release(&block->own, SHM_OWN_HELD(table->self->uid));\n"
+         "	return true;\n"),
     ]),
     "free_head_before_extents": ("pool.c", [
         ("	uint32_t list[SHM_PARTS_MAX];\n"

@@ -21,6 +21,7 @@ MUTANTS = [
         "a block is SENT only after its publication",
         "shm/ring.c",
         """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 """,
         """		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
@@ -323,6 +324,17 @@ MUTANTS = [
         "	settle_wills(table, slot);",
         "	(void)settle_wills;",
         "announce",
+    ),
+    (
+        "a message has an origin before it is SENT, so that one which never was is a channel's loss",
+        "shm/ring.c",
+        """		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
+""",
+        """		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
+		store_release(&block->own, SHM_OWN_SENT(ring->id, pos));
+""",
+        "send into a new channel",
     ),
 ]
 

@@ -20,6 +20,7 @@ const char *const world_violation_names[WORLD_VIOLATIONS] = {
         [WORLD_REORDERED] = "reordered",
         [WORLD_LOST] = "lost",
         [WORLD_ASLEEP] = "asleep",
+        [WORLD_MISCOUNTED] = "miscounted",
 };
 
 // Small, so that a scan over all of it is short, with three zones of each size for three who send.
@@ -384,6 +385,30 @@ static void settle_messages(struct world *world, uint32_t losses)
 		        missing + unread, (unsigned long long)counted);
 }
 
+// Lost ones had been received. What was counted and then left behind by a death is lost as well.
+static int judge_channel(const struct forebay_channel_stat *stat, void *context)
+{
+	const struct forebay_statistics *statistics = &stat->statistics;
+	uint64_t ended = stat->pending;
+
+	for (int i = 0; i < FOREBAY_COUNTERS; i++)
+		ended += i == FOREBAY_COUNT_LOST ? 0 : stat->dropped[i];
+	if (ended > stat->sent || stat->received != stat->sent - ended ||
+	        stat->dropped[FOREBAY_COUNT_LOST] > stat->sent ||
+	        !(statistics->messages_count_per_second >= 0 &&
+	                statistics->messages_count_per_second <= (double)stat->sent) ||
+	        !(statistics->channel_full_count_per_second >= 0 &&
+	                statistics->channel_full_count_per_second <= (double)stat->full))
+		world_complain(context, WORLD_MISCOUNTED,
+		        "of %llu messages to \"%s\" %llu have ended, %llu are lost, %g/s, %g/s "
+		        "refused",
+		        (unsigned long long)stat->sent, stat->name, (unsigned long long)ended,
+		        (unsigned long long)stat->dropped[FOREBAY_COUNT_LOST],
+		        statistics->messages_count_per_second,
+		        statistics->channel_full_count_per_second);
+	return 0;
+}
+
 void world_settle(struct world *world, uint32_t losses)
 {
 	struct inventory now;
@@ -392,6 +417,7 @@ void world_settle(struct world *world, uint32_t losses)
 	world_drain(world);
 	(void)forebay_reap(world->a);
 	use_credit(world);
+	(void)forebay_stat_channels(world->a, judge_channel, world);
 	inventory_end_idle(world->a);
 	inventory_end_groups(world->a);
 	inventory_take(world->a, &now);

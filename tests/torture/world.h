@@ -42,13 +42,14 @@ enum world_fate {
 };
 
 enum world_violation {
-	WORLD_BLOCKED,   // the others couldn't go on
-	WORLD_LEAKED,    // something didn't come back
-	WORLD_TORN,      // a message wasn't what had been sent, or not where
-	WORLD_DOUBLED,   // or came twice, or though it hadn't been sent
-	WORLD_REORDERED, // or came before an earlier one of its sender
-	WORLD_LOST,      // or not at all, or the count of lost ones is too low
-	WORLD_ASLEEP,    // somebody would have slept with work waiting
+	WORLD_BLOCKED,    // the others couldn't go on
+	WORLD_LEAKED,     // something didn't come back
+	WORLD_TORN,       // a message wasn't what had been sent, or not where
+	WORLD_DOUBLED,    // or came twice, or though it hadn't been sent
+	WORLD_REORDERED,  // or came before an earlier one of its sender
+	WORLD_LOST,       // or not at all, or the count of lost ones is too low
+	WORLD_ASLEEP,     // somebody would have slept with work waiting
+	WORLD_MISCOUNTED, // a channel's statistics contradict each other
 	WORLD_VIOLATIONS
 };
 
