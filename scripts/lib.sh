@@ -10,7 +10,7 @@ build_packages=(gcc libc6-dev meson ninja-build pkg-config
 test_packages=("${build_packages[@]}" python3 python3-pytest python3-django python3-websockets python3-pyte
 	python3-prometheus-client
 	curl openssl mount util-linux)
-check_packages=("${build_packages[@]}" g++ binutils clang clang-format shellcheck)
+check_packages=("${build_packages[@]}" g++ binutils clang clang-format mandoc shellcheck)
 # What scripts/bench layer compares with.
 bench_packages=(g++ libboost-dev libck-dev libhiredis-dev libzmq3-dev redis-server python3-channels-redis)
 
