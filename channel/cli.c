@@ -186,7 +186,7 @@ static const struct command commands[] = {
         },
         {
                 .name = "group",
-                .letters = "j",
+                .letters = "jS",
                 .names_min = 1,
                 .names_max = 3,
                 .must_exist = true,
@@ -235,6 +235,7 @@ static const struct option options[] = {
         {"with-channel", no_argument, NULL, 'c'},
         {"gaps", no_argument, NULL, 'g'},
         {"peek", no_argument, NULL, 'p'},
+        {"since", required_argument, NULL, 'S'},
         {"json", no_argument, NULL, 'j'},
         {"repair", no_argument, NULL, 'r'},
         {"interval", required_argument, NULL, 'i'},
@@ -311,6 +312,8 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 		return arguments->gaps = true;
 	case 'p':
 		return arguments->peek = true;
+	case 'S':
+		return (arguments->since = value) != NULL;
 	case 'j':
 		return arguments->json = true;
 	case 'r':
@@ -332,7 +335,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 
 	opterr = 0; // its messages would lack the program's name
 	optind = 0; // starts over: main may have parsed options of its own
-	while ((letter = getopt_long(argc, argv, ":l:t:a:n:fcgpjri:bs:h", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":l:t:a:n:fcgpS:jri:bs:h", options, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(command->help, stdout);
 			return channel_cli_flush();

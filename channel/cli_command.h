@@ -15,8 +15,9 @@ struct channel_cli_arguments {
 	int after;         // milliseconds
 	long count;        // messages, or looks; -1: no end
 	bool with_channel, gaps, peek, json, repair, batch;
-	const char *sort; // NULL: as usual
-	char **names;     // what is left: channels, or a channel and a message
+	const char *sort;  // NULL: as usual
+	const char *since; // NULL, or EPOCH:OFFSET
+	char **names;      // what is left: channels, or a channel and a message
 	int name_count;
 };
 
@@ -33,6 +34,9 @@ int channel_cli_flush(void);
 // TEXT as a JSON string, on stdout. A layer's names come from other processes, so nothing is taken for
 // granted about their octets: what isn't UTF-8 is escaped as if it were Latin-1.
 void channel_cli_quote(const char *text);
+
+// JSON as one line, on stdout.
+void channel_cli_print_line(const char *json, size_t length);
 
 // A message from JSON, or, if that is "-", from stdin. NULL after complaining.
 struct forebay_message *channel_cli_message(struct forebay *layer, const char *json);

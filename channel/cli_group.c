@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "channel/cli_command.h"
@@ -12,15 +13,22 @@ const char channel_cli_group_help[] =
         "       forebay group discard GROUP CHANNEL\n"
         "       forebay group list [--json] [GROUP]\n"
         "       forebay group send GROUP [JSON|-]\n"
+        "       forebay group history [--since EPOCH:OFFSET] GROUP\n"
         "\n"
         "Adds CHANNEL to GROUP, or renews its membership; removes it; lists the members of GROUP, "
         "or\n"
         "all groups with their sizes; sends one message, a JSON object (from stdin unless it is\n"
         "given), to every member, and prints how many it reached: those that are full are "
         "skipped.\n"
-        "\n" CHANNEL_CLI_LAYER_HELP
-        "  -j, --json           list as JSON, for programs\n" CHANNEL_CLI_HELP_HELP "\n"
-        "Exit status: 0 done, 1 failed (stderr says why), 2 wrong usage.\n";
+        "Or prints what GROUP's history keeps, if it has one (--group-history of serve): a line\n"
+        "{\"epoch\": \"...\", \"offset\": N, \"message\": {...}} for each message, the oldest "
+        "first.\n"
+        "\n" CHANNEL_CLI_LAYER_HELP "  -j, --json           list as JSON, for programs\n"
+        "  -S, --since E:N      only what came after that message; if it, or some since then, "
+        "aren't\n"
+        "                       there any more, all that is, and exit status "
+        "3\n" CHANNEL_CLI_HELP_HELP "\n"
+        "Exit status: 0 done, 1 failed (stderr says why), 2 wrong usage, 3 not complete.\n";
 
 static int explain(int result, const char *group, const char *channel)
 {
@@ -136,6 +144,57 @@ static int send_to_all(struct forebay *layer, const struct channel_cli_arguments
 }
 
 // ---------------------------------------------------------------------------------------------
+// history
+// ---------------------------------------------------------------------------------------------
+
+static int print_kept(struct forebay_message *message, void *context)
+{
+	uint64_t epoch = 0, offset = 0;
+	size_t length;
+	const char *json = forebay_message_json(message, &length);
+
+	(void)context;
+	if (!json)
+		return 0;
+	(void)forebay_message_history(message, &epoch, &offset);
+	printf("{\"epoch\": \"%016" PRIx64 "\", \"offset\": %" PRIu64 ", \"message\": ", epoch,
+	        offset);
+	channel_cli_print_line(json, length);
+	puts("}");
+	return 0;
+}
+
+// EPOCH:OFFSET, as they were printed.
+static bool parse_since(const char *text, struct forebay_history *history)
+{
+	char *end;
+
+	if (strspn(text, "0123456789abcdef") != 16 || text[16] != ':' || text[17] < '0' ||
+	        text[17] > '9')
+		return false;
+	history->epoch = strtoull(text, NULL, 16);
+	history->offset = strtoull(text + 17, &end, 10);
+	return *end == '\0';
+}
+
+static int print_history(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	struct forebay_history history = {0};
+	int result;
+
+	if (arguments->since && !parse_since(arguments->since, &history)) {
+		channel_cli_complain("'%s' is not of the form EPOCH:OFFSET", arguments->since);
+		return EXIT_USAGE;
+	}
+	result = forebay_group_history(layer, arguments->names[1], &history, print_kept, NULL);
+	if (result == 0 && arguments->since && !history.complete) {
+		channel_cli_complain("not all that came since then is kept: begin anew");
+		return channel_cli_flush() == EXIT_DONE ? EXIT_TIMED_OUT : EXIT_FAILED;
+	}
+	return explain(result, arguments->names[1], "");
+}
+
+// ---------------------------------------------------------------------------------------------
 // The verbs
 // ---------------------------------------------------------------------------------------------
 
@@ -148,6 +207,7 @@ static const struct {
         {"discard", 3, 3, discard},
         {"list", 1, 2, list},
         {"send", 2, 3, send_to_all},
+        {"history", 2, 2, print_history},
 };
 
 int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments)
@@ -163,6 +223,6 @@ int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments 
 		channel_cli_complain("wrong number of arguments for %s", name);
 		return EXIT_USAGE;
 	}
-	channel_cli_complain("'%s' is none of add, discard, list and send", name);
+	channel_cli_complain("'%s' is none of add, discard, list, send and history", name);
 	return EXIT_USAGE;
 }

@@ -214,8 +214,8 @@ static int receive_or_interrupt(
 	return -EINTR;
 }
 
-// Prints JSON as one line: a raw line feed can only stand between two tokens.
-static void print_line(const char *json, size_t length)
+// A raw line feed can only stand between two tokens.
+void channel_cli_print_line(const char *json, size_t length)
 {
 	const char *end = json + length, *feed;
 
@@ -251,7 +251,7 @@ static int print_message(
 		printf("\"gap\": %" PRIu64 ", ", forebay_message_gap(message));
 	if (wrapped)
 		fputs("\"message\": ", stdout);
-	print_line(json, length);
+	channel_cli_print_line(json, length);
 	fputs(wrapped ? "}\n" : "\n", stdout);
 	return channel_cli_flush();
 }

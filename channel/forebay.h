@@ -100,6 +100,9 @@ struct forebay_options {
 	// Of what this attachment drops, also in a layer that exists: the same ones of its messages each time. 0:
 	// $FOREBAY_DROP_SEED, or else any.
 	uint64_t drop_seed;
+	// Per pattern, the first match wins: which groups have a history, see forebay_group_history(), of at most so many
+	// messages (1 to 8192), octets (default 1M) and so old (default 10m): "chat.*=100,news=10/64K/24h". Default: none.
+	const char *group_histories;
 };
 
 // Attaches to the layer NAME (letters, digits, '.', '_' and '-', at most 64), making it first if
@@ -529,6 +532,32 @@ FOREBAY_API void forebay_metric_add(const struct forebay_metric *metric, double 
 // Sets this process's share of a gauge. Does nothing to a counter.
 FOREBAY_API void forebay_metric_set(const struct forebay_metric *metric, double value);
 
+// Of a group with a history (see the options' `group_histories`), the last messages stay to be asked for by who has missed
+// some. Each has an offset, one more than that of the one before, in an epoch. Whenever a message couldn't be kept
+// (no memory, no room in the table, larger than the history may be), or the history has been empty for a while, a new epoch
+// begins. So as long as the epoch is the same, no offset is missing that isn't seen to be.
+//
+// A message is in the history before any member gets it, and each copy that a member gets carries both numbers. Of messages
+// that several send at the same time, members may get the one with the greater offset first. So who wants to go on later
+// without a gap remembers the last offset up to which it has got all, and drops what it knows already.
+struct forebay_history {
+	uint64_t epoch,
+	        offset; // of the last message that the caller has; afterwards, of the last one shown, or kept
+	bool complete; // afterwards: every message between the two was shown
+};
+
+// The numbers of a message that a member of such a group received, or that was shown by forebay_group_history(). False
+// if it has none. EPOCH and OFFSET may be NULL.
+FOREBAY_API bool forebay_message_history(
+        const struct forebay_message *message, uint64_t *epoch, uint64_t *offset);
+
+// Calls EACH, as forebay_peek() does, with the messages of GROUP's history behind HISTORY->offset, oldest first; with all
+// if HISTORY->epoch is another, or 0. Then, or if some in between are gone, HISTORY->complete is false: the caller has
+// to begin anew. The group needn't exist any more. Returns 0, FOREBAY_BAD_NAME, -ENOMEM, -ESTALE, or what EACH returned.
+FOREBAY_API int forebay_group_history(struct forebay *layer, const char *group,
+        struct forebay_history *history,
+        int (*each)(struct forebay_message *message, void *context), void *context);
+
 // ---------------------------------------------------------------------------------------------
 // Statistics
 // ---------------------------------------------------------------------------------------------
@@ -549,6 +578,7 @@ enum forebay_counter {
 	FOREBAY_COUNT_WAKEUPS,    // system calls made to wake a receiver
 	FOREBAY_COUNT_DISPLACED,  // messages dropped for newer ones; see enum forebay_policy
 	FOREBAY_COUNT_DROPPED_ON_PURPOSE, // sends that came to nothing in the resilience mode: see `drops`
+	FOREBAY_COUNT_HISTORY, // copies that have left a group's history, which is no loss
 	FOREBAY_COUNTERS
 };
 FOREBAY_API const char *forebay_counter_name(

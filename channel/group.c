@@ -259,7 +259,7 @@ static uint64_t send_plain(struct forebay *layer, const struct shm_entry *group,
 	if (channel_drop(layer, member->name))
 		return 1;
 	outgoing->refused = false;
-	outgoing->head.to_group = 0;
+	outgoing->head.to_group &= ~CHANNEL_TO_GROUP;
 	result = channel_outgoing_send(layer, member->name, outgoing);
 	if (result == FOREBAY_GONE)
 		(void)shm_group_discard(&layer->table, group, member, channel_now());
@@ -273,7 +273,7 @@ static uint64_t send_tally(struct forebay *layer, const struct shm_entry *group,
 {
 	uint64_t reached = 0;
 
-	outgoing->head.to_group = 1;
+	outgoing->head.to_group |= CHANNEL_TO_GROUP;
 	outgoing->head.endpoint = group->index;
 	outgoing->head.generation = group->generation;
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++) {
@@ -327,6 +327,7 @@ int forebay_group_send(struct forebay *layer, const char *group, struct forebay_
 		channel_count(layer, result, result > 0);
 		return result;
 	}
+	channel_history_add(layer, group, &outgoing);
 	if (found == 0)
 		*reached = send_to_members(layer, &entry, &outgoing);
 	channel_sent(layer);

@@ -183,18 +183,24 @@ static int find_user(const char *name, int64_t *uid)
 	return 0;
 }
 
-// The capacity patterns as one text, the default at its end.
+// The capacity patterns as one text, the default at its end; behind a line feed, those of histories.
 static int make_patterns(const struct forebay_options *options, char patterns[SHM_PATTERNS_SIZE])
 {
 	const char *given = options->capacities ? options->capacities : "";
+	const char *histories = options->group_histories ? options->group_histories : "";
 	uint32_t capacity = options->capacity ? options->capacity : DEFAULT_CAPACITY;
-	int length = snprintf(
-	        patterns, SHM_PATTERNS_SIZE, "%s%s*=%u", given, *given ? "," : "", capacity);
+	int length = snprintf(patterns, SHM_PATTERNS_SIZE, "%s%s*=%u%s%s", given, *given ? "," : "",
+	        capacity, *histories ? "\n" : "", histories);
 	const char *error;
 
 	if (length >= SHM_PATTERNS_SIZE)
-		return fail(-EINVAL, "capacities \"%.64s...\" are longer than %d octets", given,
+		return fail(-EINVAL, "capacities and group histories are longer than %d octets",
 		        SHM_PATTERNS_SIZE - (int)sizeof ",*=4294967295");
+	error = channel_history_error(histories);
+	if (error)
+		return fail(-EINVAL, "group histories \"%s\" %s", histories, error);
+	if (strchr(given, '\n'))
+		return fail(-EINVAL, "capacities contain a line feed");
 	error = channel_name_patterns_error(patterns, 1u << SHM_WIDE_ORDER);
 	if (error)
 		return fail(-EINVAL, "capacities \"%s\" %s (numbers from 1 to %u)", given, error,
@@ -252,6 +258,21 @@ __attribute__((format(printf, 2, 3))) static void differ(
 	free(fact);
 }
 
+static void compare_patterns(struct forebay *layer, const char *wanted)
+{
+	const char *is = layer->segment.patterns;
+	int length = (int)strcspn(is, "\n"), other = (int)strcspn(wanted, "\n");
+
+	if (length != other || strncmp(is, wanted, (size_t)length) != 0)
+		differ(layer, "capacities %.*s, not %.*s", length < 300 ? length : 300, is,
+		        other < 300 ? other : 300, wanted);
+	is += length + (is[length] == '\n');
+	wanted += other + (wanted[other] == '\n');
+	if (strcmp(is, wanted) != 0)
+		differ(layer, "group histories %.300s, not %.300s", *is ? is : "none",
+		        *wanted ? wanted : "none");
+}
+
 // Says in what an existing layer isn't as TERMS have it.
 static void compare(struct forebay *layer, const struct shm_terms *terms, const char *group)
 {
@@ -275,9 +296,7 @@ static void compare(struct forebay *layer, const struct shm_terms *terms, const 
 	if (is->group_expiry != wanted->group_expiry)
 		differ(layer, "group expiry %u s, not %u", is->group_expiry / 1000,
 		        wanted->group_expiry / 1000);
-	if (strcmp(layer->segment.patterns, terms->patterns) != 0)
-		differ(layer, "capacities %.300s, not %.300s", layer->segment.patterns,
-		        terms->patterns);
+	compare_patterns(layer, terms->patterns);
 	if (strcmp(layer->segment.drops, drops) != 0)
 		differ(layer, "drops %.300s on purpose, not %.300s",
 		        layer->segment.drops[0] ? layer->segment.drops : "nothing",
@@ -649,6 +668,7 @@ static int flush_all(struct forebay *layer, uint64_t *count)
 		struct shm_ring ring;
 
 		if (load_acquire(&layer->segment.channel[index].owner) == SHM_CHANNEL_LIVE &&
+		        load_relaxed(&layer->segment.channel[index].lifetime) == 0 &&
 		        shm_table_ring(&layer->table, index, &ring))
 			*count += flush_ring(layer, &ring);
 	}

@@ -35,7 +35,8 @@ _Static_assert((int)FOREBAY_COUNT_SENT == (int)SHM_COUNT_SENT &&
                        (int)FOREBAY_COUNT_BAD == (int)SHM_COUNT_BAD &&
                        (int)FOREBAY_COUNT_FLUSHED == (int)SHM_COUNT_FLUSHED &&
                        (int)FOREBAY_COUNT_LOST == (int)SHM_COUNT_LOST &&
-                       (int)FOREBAY_COUNT_DISPLACED == (int)SHM_COUNT_DISPLACED,
+                       (int)FOREBAY_COUNT_DISPLACED == (int)SHM_COUNT_DISPLACED &&
+                       (int)FOREBAY_COUNT_HISTORY == (int)SHM_COUNT_HISTORY,
         "what shm knows of them");
 _Static_assert((int)FOREBAY_REFUSE == (int)SHM_REFUSE &&
                        (int)FOREBAY_DROP_OLDEST == (int)SHM_DROP_OLDEST &&
@@ -55,7 +56,15 @@ struct channel_message_mem {
 	uint32_t endpoint;
 	uint64_t generation; // ... and which use of it ...
 	uint32_t sequence;   // ... and, for a reply channel, which of its sequence numbers
-	uint32_t to_group;   // 1 if to a group
+	uint32_t to_group;   // CHANNEL_TO_GROUP, CHANNEL_IN_HISTORY
+};
+
+#define CHANNEL_TO_GROUP   1u // to the reply channels in a group
+#define CHANNEL_IN_HISTORY 2u // a struct channel_history_mem follows the content
+
+// Where a message is in its group's history.
+struct channel_history_mem {
+	uint64_t epoch, offset;
 };
 
 _Static_assert(sizeof(struct channel_message_mem) == 32, "pinned by the layout version");
@@ -66,14 +75,15 @@ struct channel_outgoing {
 	size_t envelope_length;
 	const struct forebay_message *message;
 	struct channel_message_mem head;
-	uint32_t length;               // of all parts
-	const char *destination;       // of a message that waits in asgi.delay; else NULL
-	uint64_t sent_at;              // as the receiver has it, or when it is due; 0: now
-	struct channel_cached *cached; // the cache's entry for a channel of that name
-	bool waits;                    // for room, here or in its event loop
-	bool refused;                  // counted in the channel's statistics: once for all tries
-	enum shm_will_state will;      // not NONE: it sets or executes that of ...
-	uint32_t endpoint;             // ... this one
+	uint32_t length;                    // of all parts
+	const char *destination;            // of a message that waits in asgi.delay; else NULL
+	uint64_t sent_at;                   // as the receiver has it, or when it is due; 0: now
+	struct channel_cached *cached;      // the cache's entry for a channel of that name
+	bool waits;                         // for room, here or in its event loop
+	struct channel_history_mem history; // if the head says so
+	bool refused;             // counted in the channel's statistics: once for all tries
+	enum shm_will_state will; // not NONE: it sets or executes that of ...
+	uint32_t endpoint;        // ... this one
 };
 
 // One reply channel, on its owner's side.
@@ -214,7 +224,8 @@ struct forebay_message {
 	struct shm_entry group; // that it was sent to
 	int64_t sent_at;
 	uint64_t gap;
-	char channel[FOREBAY_NAME_SIZE]; // "" until asked for, for a reply channel
+	struct channel_history_mem history; // epoch 0: none
+	char channel[FOREBAY_NAME_SIZE];    // "" until asked for, for a reply channel
 };
 
 // The time, in ms, and what tests add to it.
@@ -254,6 +265,12 @@ int channel_outgoing_send(
         struct forebay *layer, const char *name, struct channel_outgoing *outgoing);
 // One try to send it to a process's inbox, which an endpoint's ring word names. FOREBAY_GONE if that is over.
 int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_outgoing *outgoing);
+// Puts the message into a history, whose older ones give way. 0 and its position in ring->given, or why not.
+int channel_outgoing_keep(
+        struct forebay *layer, struct shm_ring *ring, struct channel_outgoing *outgoing);
+// Puts the message into GROUP's history, if that has one, and tells its copies so.
+void channel_history_add(
+        struct forebay *layer, const char *group, struct channel_outgoing *outgoing);
 // Counts NUMBER sends that ended with RESULT.
 void channel_count(struct forebay *layer, int result, uint64_t number);
 // What is due after a send, sent or not.
@@ -305,6 +322,12 @@ void channel_message_open(struct forebay_message *message, const struct channel_
 void channel_message_copy(
         const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length);
 void channel_message_pool_fini(struct forebay *layer);
+
+// Makes a message of a copy of what was glimpsed. 0 and the message, NULL if it isn't there any more or makes no sense;
+// or -ENOMEM.
+struct shm_glimpse;
+int channel_message_peek(struct forebay *layer, const struct shm_ring *ring,
+        struct shm_glimpse *glimpse, struct forebay_message **message);
 
 // Makes a stream's listener see its end: a message {"closed": true}. NULL if the heap is exhausted.
 struct forebay_message *channel_message_closed(struct forebay *layer, const char *channel);

@@ -291,6 +291,11 @@ bool channel_message_is_sound(const struct channel_message_mem *head, uint32_t l
 {
 	unsigned content = head->kind & ~(unsigned)FOREBAY_BODY;
 
+	if (head->to_group & CHANNEL_IN_HISTORY) {
+		if (length < sizeof(struct channel_history_mem))
+			return false;
+		length -= (uint32_t)sizeof(struct channel_history_mem);
+	}
 	return length >= sizeof *head && head->envelope <= length - sizeof *head &&
 	       head->content == length - sizeof *head - head->envelope &&
 	       (content == FOREBAY_TEXT || content == FOREBAY_BINARY ||
@@ -313,7 +318,23 @@ void channel_message_open(struct forebay_message *message, const struct channel_
 	message->to_group = false;
 	message->sent_at = sent_at;
 	message->gap = 0;
+	message->history = (struct channel_history_mem){0};
+	if (head->to_group & CHANNEL_IN_HISTORY)
+		channel_message_copy(buffer, buffer->length - (uint32_t)sizeof message->history,
+		        &message->history, sizeof message->history);
 	message->channel[0] = '\0';
+}
+
+bool forebay_message_history(
+        const struct forebay_message *message, uint64_t *epoch, uint64_t *offset)
+{
+	if (!message->received || message->history.epoch == 0)
+		return false;
+	if (epoch)
+		*epoch = message->history.epoch;
+	if (offset)
+		*offset = message->history.offset;
+	return true;
 }
 
 // A private copy of the envelope: what is parsed can't change under the parser.
@@ -584,6 +605,7 @@ struct forebay_message *channel_message_closed(struct forebay *layer, const char
 	message->reply = NULL;
 	message->to_group = false;
 	message->gap = 0;
+	message->history = (struct channel_history_mem){0};
 	message->kind = FOREBAY_NO_CONTENT;
 	message->content_length = 0;
 	message->sent_at = channel_now();

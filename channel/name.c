@@ -92,7 +92,7 @@ static bool parse_policy(const char *text, size_t length, enum forebay_policy *p
 // Takes "number" or "number/policy" off *TEXT, up to the next comma. False if it is neither.
 static bool parse_rule(const char **text, struct channel_rule *rule)
 {
-	size_t length = strcspn(*text, ",");
+	size_t length = strcspn(*text, ",\n");
 	unsigned long number;
 	char *end;
 
@@ -115,7 +115,7 @@ static bool next_equals(const char **patterns, char *pattern, size_t size)
 
 	// The last '=' before the next comma: names may contain one.
 	*patterns += strspn(*patterns, ", ");
-	equals = *patterns + strcspn(*patterns, ",");
+	equals = *patterns + strcspn(*patterns, ",\n");
 	while (equals > *patterns && *equals != '=')
 		equals--;
 	if (*equals != '=' || (size_t)(equals - *patterns) >= size || equals == *patterns)
@@ -177,7 +177,7 @@ static bool takes(const char *pattern, char character, const char **next)
 // As in asgi_ipc, whose patterns are Python's fnmatch: '*', '?', '[...]', and no escapes. Not fnmatch(3), which
 // takes exponential time on some patterns, and these may have been scribbled over. The last '*' alone
 // is gone back to, so this takes length times length at most.
-static bool matches(const char *pattern, const char *name)
+bool channel_name_matches(const char *pattern, const char *name)
 {
 	const char *star = NULL, *from = NULL, *next;
 
@@ -205,7 +205,7 @@ struct channel_rule channel_name_rule(const char *patterns, const char *name)
 	struct channel_rule rule;
 
 	while (next_pattern(&patterns, pattern, sizeof pattern, &rule)) {
-		if (!matches(pattern, name))
+		if (!channel_name_matches(pattern, name))
 			continue;
 		if (strchr(name, '!'))
 			rule.policy = FOREBAY_REFUSE;
@@ -232,7 +232,7 @@ const char *channel_name_patterns_error(const char *patterns, uint32_t max)
 	char pattern[FOREBAY_NAME_SIZE];
 	struct channel_rule rule;
 
-	while (*patterns) {
+	while (*patterns && *patterns != '\n') {
 		if (!next_pattern(&patterns, pattern, sizeof pattern, &rule))
 			return "are not of the form PATTERN=NUMBER or PATTERN=NUMBER/POLICY, with "
 			       "policies refuse, drop-oldest and keep-latest";
@@ -288,7 +288,7 @@ uint32_t channel_name_drop(const char *drops, const char *name)
 	uint32_t parts;
 
 	while (next_equals(&drops, pattern, sizeof pattern) && parse_percent(&drops, &parts))
-		if (matches(pattern, name))
+		if (channel_name_matches(pattern, name))
 			return parts;
 	return 0;
 }

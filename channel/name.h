@@ -43,8 +43,10 @@ struct channel_rule {
 };
 
 // The rule for NAME after PATTERNS, "pattern=number,pattern=number/policy,...": the first match counts ('*' stands for
-// anything, as in fnmatch(3)). Reply channels have no policy, whatever matches them.
+// anything, as in fnmatch(3)), up to the end or a line feed. Reply channels have no policy, whatever matches them.
 struct channel_rule channel_name_rule(const char *patterns, const char *name);
+
+bool channel_name_matches(const char *pattern, const char *name);
 
 // Whether PATTERNS is of that form, with numbers from 1 to MAX: NULL, or what it is that is wrong, a static text that
 // continues a sentence about the patterns.
@@ -58,3 +60,5 @@ uint32_t channel_name_drop(const char *drops, const char *name);
 
 // Whether DROPS is of that form: NULL, or what is wrong, a static text that continues a sentence about them.
 const char *channel_name_drops_error(const char *drops);
+// The same for the histories of groups: see struct forebay_options.
+const char *channel_history_error(const char *histories);

@@ -11,9 +11,7 @@
 // One message
 // ---------------------------------------------------------------------------------------------
 
-// Makes a message of a copy of what was glimpsed. 0 and the message, NULL if it isn't there any more or makes no sense;
-// or -ENOMEM.
-static int copy_message(struct forebay *layer, const struct shm_ring *ring,
+int channel_message_peek(struct forebay *layer, const struct shm_ring *ring,
         struct shm_glimpse *glimpse, struct forebay_message **out)
 {
 	struct forebay_message *message = channel_message_take(layer);
@@ -107,7 +105,7 @@ int forebay_peek(struct forebay *layer, const char *channel,
 			break;
 		if (sight != SHM_SEEN || !glimpse.waiting || has_expired(layer, &glimpse))
 			continue;
-		result = copy_message(layer, &ring, &glimpse, &message);
+		result = channel_message_peek(layer, &ring, &glimpse, &message);
 		if (message && message->waiting)
 			result = show(message, channel, each, context);
 		else
@@ -160,7 +158,7 @@ int forebay_watch(struct forebay *layer, const char *channel, struct forebay_wat
 		if (sight == SHM_AHEAD || sight == SHM_ENDED)
 			break;
 		if (sight == SHM_SEEN)
-			result = copy_message(layer, &ring, &glimpse, &message);
+			result = channel_message_peek(layer, &ring, &glimpse, &message);
 		if (result != 0)
 			break;
 		watch->next++;

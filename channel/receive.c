@@ -151,7 +151,7 @@ static struct forebay_message *open_message(
 		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
-	to_group = from_inbox && head.to_group != 0;
+	to_group = from_inbox && (head.to_group & CHANNEL_TO_GROUP) != 0;
 	group = (struct shm_entry){head.endpoint, (uint32_t)head.generation};
 	if (from_inbox && !to_group)
 		reply = channel_reply_find(layer, head.endpoint, head.generation);

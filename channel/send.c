@@ -143,6 +143,8 @@ static bool store(struct forebay *layer, const struct channel_outgoing *outgoing
 	        buffer, offset, outgoing->message->content, outgoing->message->content_length);
 	if (outgoing->destination)
 		append(buffer, offset, outgoing->destination, outgoing->head.endpoint);
+	if (outgoing->head.to_group & CHANNEL_IN_HISTORY)
+		append(buffer, offset, &outgoing->history, sizeof outgoing->history);
 	return true;
 }
 
@@ -308,6 +310,20 @@ static void refuse(
 	outgoing->refused = true;
 }
 
+// Has the messages of the ring give way, oldest first, until there is memory for this one.
+static bool store_displacing(struct forebay *layer, struct shm_ring *ring,
+        const struct channel_outgoing *outgoing, struct shm_buffer *buffer,
+        struct shm_block_mem **block)
+{
+	for (uint32_t left = ring->capacity; left > 0; left--) {
+		if (!shm_displace_for_memory(&layer->table, ring, outgoing->length))
+			break;
+		if (store(layer, outgoing, buffer, block))
+			return true;
+	}
+	return false;
+}
+
 // As store(), for a channel of that name. Where newer messages go before older ones, those give their memory, one
 // after another, as far as it is of use.
 static bool store_in(struct forebay *layer, const char *name, enum channel_kind kind,
@@ -319,12 +335,24 @@ static bool store_in(struct forebay *layer, const char *name, enum channel_kind 
 
 	if (stored || find_ring(layer, name, kind, cached) != 0 || cached->policy == SHM_REFUSE)
 		return stored;
-	for (uint32_t left = cached->ring.capacity; !stored && left > 0; left--) {
-		if (!shm_displace_for_memory(&layer->table, &cached->ring, outgoing->length))
-			break;
-		stored = store(layer, outgoing, buffer, block);
-	}
-	return stored;
+	return store_displacing(layer, &cached->ring, outgoing, buffer, block);
+}
+
+int channel_outgoing_keep(
+        struct forebay *layer, struct shm_ring *ring, struct channel_outgoing *outgoing)
+{
+	struct shm_block_mem *block;
+	struct shm_buffer buffer;
+	enum shm_result pushed;
+
+	if (!store(layer, outgoing, &buffer, &block) &&
+	        !store_displacing(layer, ring, outgoing, &buffer, &block))
+		return FOREBAY_NO_MEMORY;
+	pushed = push(layer, ring, SHM_DROP_OLDEST, buffer.handle, block);
+	if (pushed == SHM_OK)
+		return 0;
+	shm_pool_free(&layer->pool, buffer.handle);
+	return pushed == SHM_CLOSED ? FOREBAY_GONE : FOREBAY_FULL;
 }
 
 static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,

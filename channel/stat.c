@@ -27,6 +27,7 @@ const char *forebay_counter_name(enum forebay_counter counter)
 	        [FOREBAY_COUNT_WAKEUPS] = "wakeups",
 	        [FOREBAY_COUNT_DISPLACED] = "displaced",
 	        [FOREBAY_COUNT_DROPPED_ON_PURPOSE] = "dropped_on_purpose",
+	        [FOREBAY_COUNT_HISTORY] = "history",
 	};
 
 	return (unsigned)counter < FOREBAY_COUNTERS ? names[counter] : "unknown";
@@ -141,6 +142,8 @@ static bool read_entry(struct forebay *layer, uint32_t index, int64_t now, char 
 		        !is_whole(channel, ring.generation))
 			return false;
 		shm_table_name(&layer->table, index, raw);
+		if (load_relaxed(&channel->lifetime) != 0)
+			return false; // a group's history
 		copy_text(name, raw, SHM_NAME_SIZE);
 		read_channel(layer, &ring, now, stat);
 		stat->name = name;

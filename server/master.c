@@ -230,6 +230,7 @@ static int open_layer(struct master *master)
 {
 	const struct options *options = &master->options;
 	char *capacities = options_capacities(options), *drops = options_drops(options);
+	char *histories = options_histories(options);
 	const struct forebay_options layer_options = {
 	        .size = options->layer_size,
 	        .channels = (uint32_t)options->layer_channels,
@@ -239,6 +240,7 @@ static int open_layer(struct master *master)
 	        .group_expiry = (uint32_t)((options->group_expiry + 999) / 1000),
 	        .capacities = capacities,
 	        .drops = drops,
+	        .group_histories = histories,
 	        .group = options->layer_group,
 	        .role = "master",
 	        .replace = true,
@@ -246,10 +248,11 @@ static int open_layer(struct master *master)
 	};
 	int result = -ENOMEM;
 
-	if (capacities && drops)
+	if (capacities && drops && histories)
 		result = forebay_open(options->layer, &layer_options, &master->layer);
 	free(capacities);
 	free(drops);
+	free(histories);
 	if (result == -ENOMEM)
 		return refuse(master, result, "out of memory");
 	if (result != 0)

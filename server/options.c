@@ -394,7 +394,7 @@ bool options_want_tls(const struct options *options)
 	return has_secure(&options->bind) || has_secure(&options->status_bind);
 }
 
-// The items, with a comma behind each, and LAST.
+// The items and LAST, separated by commas. NULL if the heap is exhausted.
 static char *join(const struct options_list *list, const char *last)
 {
 	size_t size = strlen(last) + 1;
@@ -407,7 +407,8 @@ static char *join(const struct options_list *list, const char *last)
 		return NULL;
 	for (size_t i = 0; i < list->count; i++) {
 		end = stpcpy(end, list->items[i]);
-		*end++ = ',';
+		if (i + 1 < list->count || *last)
+			*end++ = ',';
 	}
 	strcpy(end, last);
 	return text;
@@ -420,9 +421,10 @@ char *options_capacities(const struct options *options)
 
 char *options_drops(const struct options *options)
 {
-	char *text = join(&options->drop, "");
+	return join(&options->drop, "");
+}
 
-	if (text && *text)
-		text[strlen(text) - 1] = '\0';
-	return text;
+char *options_histories(const struct options *options)
+{
+	return join(&options->group_history, "");
 }

@@ -26,6 +26,7 @@ struct options_list {
 #define OPTIONS_C_ADDRESSES  struct options_list // each accepted by listener_parse()
 #define OPTIONS_C_CAPACITIES struct options_list // each "PATTERN=N"
 #define OPTIONS_C_DROPS      struct options_list // each "PATTERN=PERCENT"
+#define OPTIONS_C_HISTORIES  struct options_list // each "PATTERN=N/SIZE/TIME"
 #define OPTIONS_C_ORIGINS    struct options_list // each "SCHEME://HOST[:PORT]" or "same"
 #define OPTIONS_C_CONFIG     struct options_list // files, absolute
 
@@ -78,3 +79,5 @@ char *options_capacities(const struct options *options);
 
 // What is dropped on purpose, likewise; "" if nothing.
 char *options_drops(const struct options *options);
+// Just so the histories of groups; "" if there are none.
+char *options_histories(const struct options *options);

@@ -189,6 +189,11 @@ static bool is_drop(const char *text)
 	return is_pattern(text) && !channel_name_drops_error(text);
 }
 
+static bool is_history(const char *text)
+{
+	return is_pattern(text) && !channel_history_error(text);
+}
+
 // SCHEME://HOST[:PORT], as browsers write it: lower case, without a path.
 static bool is_origin(const char *text)
 {
@@ -217,6 +222,8 @@ void options_row_describe(const struct options_row *row, char text[OPTIONS_REASO
 	        [OPTIONS_PATHS] = "a file name",
 	        [OPTIONS_ENUM] = "one of ",
 	        [OPTIONS_ADDRESSES] = "HOST:PORT, [IPV6]:PORT, https://HOST:PORT or unix:/PATH",
+	        [OPTIONS_HISTORIES] =
+	                "PATTERN=N[/SIZE[/TIME]] with a number N, 1..8192, a size and a time",
 	        [OPTIONS_CAPACITIES] =
 	                ("PATTERN=N or PATTERN=N/POLICY with a number N, 1..8192, and a policy "
 	                 "refuse, drop-oldest or keep-latest, but for reply channels (!)"),
@@ -246,8 +253,9 @@ static const void *place_const(const struct options_row *row, const struct optio
 bool options_row_is_list(const struct options_row *row)
 {
 	return row->type == OPTIONS_ADDRESSES || row->type == OPTIONS_CAPACITIES ||
-	       row->type == OPTIONS_DROPS || row->type == OPTIONS_ORIGINS ||
-	       row->type == OPTIONS_CONFIG || row->type == OPTIONS_PATHS;
+	       row->type == OPTIONS_DROPS || row->type == OPTIONS_HISTORIES ||
+	       row->type == OPTIONS_ORIGINS || row->type == OPTIONS_CONFIG ||
+	       row->type == OPTIONS_PATHS;
 }
 
 static bool is_string(const struct options_row *row)
@@ -374,6 +382,8 @@ int options_row_set(const struct options_row *row, struct options *options, cons
 		return is_capacity(text) ? append(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_DROPS:
 		return is_drop(text) ? append(place(row, options), text) : refuse(row, reason);
+	case OPTIONS_HISTORIES:
+		return is_history(text) ? append(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_ORIGINS:
 		return is_origin(text) ? append(place(row, options), text) : refuse(row, reason);
 	case OPTIONS_ADDRESSES:

@@ -66,6 +66,9 @@ OPTION(DURATION, expiry, "60s", "1s..24h", "TIME", RESTART,
 
 OPTION(DURATION, group_expiry, "24h", "1s..1000h", "TIME", RESTART,
         "time after which a channel that hasn't been added anew leaves a group")
+OPTION(HISTORIES, group_history, NULL, NULL, "PATTERN=N", RESTART,
+        "messages to a group whose name matches that are kept for who has missed some; PATTERN=N/SIZE/TIME "
+        "bounds their memory (default 1M) and age (default 10m) as well; the first match wins")
 
 OPTION_GROUP("Application")
 OPTION(STRING, app, NULL, NULL, "COMMAND", RELOAD,

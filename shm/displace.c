@@ -3,14 +3,16 @@
 
 #define ROUNDS 256 // of one send, in each of which another sender took the room
 
-// Drops the oldest message, if it was sent before the position BEFORE.
-static bool displace(struct shm_table *table, struct shm_ring *ring, uint64_t before)
+bool shm_displace_before(struct shm_table *table, struct shm_ring *ring, uint64_t before)
 {
 	uint32_t handle;
 
 	if (shm_ring_pop_before(ring, table->pool, before, &handle) != SHM_OK)
 		return false;
-	shm_tally_drop(table, ring, SHM_COUNT_DISPLACED, handle);
+	shm_tally_drop(table, ring,
+	        load_relaxed(&table->segment->channel[ring->id].lifetime) > 0 ? SHM_COUNT_HISTORY
+	                                                                      : SHM_COUNT_DISPLACED,
+	        handle);
 	return true;
 }
 
@@ -28,7 +30,7 @@ enum shm_result shm_displace_push(struct shm_table *table, struct shm_ring *ring
 		before = policy == SHM_KEEP_LATEST ? ring->full_at
 		                                   : ring->full_at - ring->capacity + 1;
 		// Ends: nothing is published before that position any more.
-		while (displace(table, ring, before))
+		while (shm_displace_before(table, ring, before))
 			continue;
 	}
 	return result;
@@ -40,5 +42,6 @@ bool shm_displace_for_memory(struct shm_table *table, struct shm_ring *ring, uin
 	uint32_t handle;
 
 	return shm_ring_first(ring, table->pool, &pos, &handle) &&
-	       shm_pool_is_of_use(table->pool, handle, length) && displace(table, ring, pos + 1);
+	       shm_pool_is_of_use(table->pool, handle, length) &&
+	       shm_displace_before(table, ring, pos + 1);
 }

@@ -32,6 +32,9 @@ enum shm_policy {
 enum shm_result shm_displace_push(struct shm_table *table, struct shm_ring *ring,
         enum shm_policy policy, uint32_t handle, struct shm_block_mem *block);
 
+// Drops the oldest message, if it was sent before the position BEFORE. False if there is none. Lock-free.
+bool shm_displace_before(struct shm_table *table, struct shm_ring *ring, uint64_t before);
+
 // For who finds no memory for a message of LENGTH octets: drops the oldest message of the channel, if its memory can
 // be of use to the caller. False if it can't, or none waits.
 bool shm_displace_for_memory(struct shm_table *table, struct shm_ring *ring, uint32_t length);

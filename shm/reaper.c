@@ -225,15 +225,20 @@ void shm_reaper_run(struct shm_table *table, struct shm_reaped *reaped)
 uint64_t shm_reaper_expire_ring(struct shm_table *table, struct shm_ring *ring, int64_t limit)
 {
 	// LIMIT is an expiry ago, so this is an expiry from now.
-	int64_t future = limit + 2 * (int64_t)table->segment->geometry.expiry;
+	int64_t expiry = table->segment->geometry.expiry, future = limit + 2 * expiry;
+	int64_t lifetime = load_relaxed(&table->segment->channel[ring->id].lifetime);
 	uint64_t expired = 0;
 	uint32_t handle;
+
+	if (lifetime > 0)
+		limit += expiry - lifetime;
 
 	// At most a lap: what is sent meanwhile isn't waited for.
 	while (expired < 1ull << ring->order &&
 	        shm_ring_pop_outside(ring, table->pool, limit, future, &handle) == SHM_OK) {
 		expired++;
-		shm_tally_drop(table, ring, SHM_COUNT_EXPIRED, handle);
+		shm_tally_drop(
+		        table, ring, lifetime > 0 ? SHM_COUNT_HISTORY : SHM_COUNT_EXPIRED, handle);
 	}
 	return expired;
 }

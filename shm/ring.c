@@ -120,6 +120,7 @@ enum shm_result shm_ring_push(
 		store_relaxed(&block->origin, SHM_ORIGIN(ring->id, ring->generation, pos));
 		if (cas_seq_cst(slot, &word, SLOT_WORD(cycle, handle))) {
 			store_release(&ring->mem->tail, pos + 1);
+			ring->given = pos;
 			prefetch_write(shm_ring_slot(ring, pos + 1));
 			return SHM_OK;
 		}

@@ -56,7 +56,8 @@ struct shm_ring {
 	uint64_t
 	        head; // the last head this process has seen, to keep producers off the consumers' line
 	uint64_t full_at; // where the last push that was refused would have published
-	uint64_t taken;   // the position of what this process has claimed last
+	uint64_t taken;   // the position of what this process has claimed last ...
+	uint64_t given;   // ... and of what it has published last
 };
 
 #define SHM_MARK 0x80000000u // in a slot's handle: closed; the rest is the generation's low 31 bits

@@ -356,6 +356,7 @@ struct birth {
 	enum shm_kind kind;
 	uint32_t capacity;
 	uint64_t maker;
+	uint32_t lifetime;
 };
 
 static enum shm_kind kind_of(uint32_t capacity)
@@ -376,6 +377,7 @@ static bool prepare(struct shm_table *table, const struct birth *birth, uint32_t
 		store_release(&channel->receivers[i], 0);
 	store_relaxed(&channel->senders, 0);
 	store_relaxed(&channel->maker, birth->maker);
+	store_relaxed(&channel->lifetime, birth->lifetime);
 	store_relaxed(&channel->hash, shm_table_hash(birth->name));
 	write_name(channel, birth->name);
 	if (birth->kind == SHM_GROUP)
@@ -444,7 +446,7 @@ static enum shm_result make_channel(
 enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32_t capacity,
         uint64_t maker, struct shm_ring *ring)
 {
-	struct birth birth = {name, kind_of(capacity), capacity, maker};
+	struct birth birth = {name, kind_of(capacity), capacity, maker, 0};
 
 	return make_channel(table, &birth, ring);
 }
@@ -452,7 +454,15 @@ enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32
 enum shm_result shm_table_make_wide(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring)
 {
-	struct birth birth = {name, SHM_WIDE, capacity, 0};
+	struct birth birth = {name, SHM_WIDE, capacity, 0, 0};
+
+	return make_channel(table, &birth, ring);
+}
+
+enum shm_result shm_table_make_history(struct shm_table *table, const char *name, uint32_t capacity,
+        uint32_t lifetime, struct shm_ring *ring)
+{
+	struct birth birth = {name, kind_of(capacity), capacity, 0, lifetime};
 
 	return make_channel(table, &birth, ring);
 }
@@ -470,7 +480,7 @@ enum shm_result shm_table_make_group(
 enum shm_result shm_table_make_inbox(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring)
 {
-	struct birth birth = {name, kind_of(capacity), capacity, table->self->uid};
+	struct birth birth = {name, kind_of(capacity), capacity, table->self->uid, 0};
 	uint32_t index;
 
 	if (!prepare(table, &birth, &index))
@@ -592,7 +602,10 @@ enum shm_result shm_table_end(
 		return SHM_FULL;
 	result = !force && has_receivers(channel)
 	                 ? SHM_FULL
-	                 : seal(table, ring, force, SHM_COUNT_GONE, dropped);
+	                 : seal(table, ring, force,
+	                           load_relaxed(&channel->lifetime) > 0 ? SHM_COUNT_HISTORY
+	                                                                : SHM_COUNT_GONE,
+	                           dropped);
 	if (result == SHM_OK)
 		finish(table, ring);
 	else // also if the generation had changed before we took it: then it is another's live channel

@@ -58,6 +58,8 @@ struct shm_channel_mem {
 	shm_atomic64 link;  // to the next channel in the bucket
 	shm_atomic64 base;  // position at which this generation began
 	shm_atomic32 hash;
+	shm_atomic32
+	        lifetime; // ms, of the messages in a history; 0: it is none, and the layer's expiry holds
 	shm_atomic64 group; // of a group: phase, root of its members, ticket
 
 	_Alignas(SHM_LINE_PAIR)
@@ -114,6 +116,11 @@ enum shm_result shm_table_make(struct shm_table *table, const char *name, uint32
 // The same with a wide ring, of whatever capacity.
 enum shm_result shm_table_make_wide(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring);
+
+// The same for a history: its messages stay for LIFETIME (ms) instead of the layer's expiry, and nobody misses those
+// that go (SHM_COUNT_HISTORY).
+enum shm_result shm_table_make_history(struct shm_table *table, const char *name, uint32_t capacity,
+        uint32_t lifetime, struct shm_ring *ring);
 
 // Makes a channel that isn't in the table: a process's inbox, HELD by it. SHM_OK or SHM_FULL.
 enum shm_result shm_table_make_inbox(

@@ -41,9 +41,9 @@ class Options(ctypes.Structure):
                 ("capacity", ctypes.c_uint32), ("expiry", ctypes.c_uint32),
                 ("group_expiry", ctypes.c_uint32), ("capacities", ctypes.c_char_p),
                 ("group", ctypes.c_char_p), ("role", ctypes.c_char_p),
-                ("must_exist", ctypes.c_bool), ("replace", ctypes.c_bool),
+                ("must_exist", ctypes.c_bool), ("replace", ctypes.c_bool), ("observe", ctypes.c_bool),
                 ("user", ctypes.c_char_p), ("drops", ctypes.c_char_p),
-                ("drop_seed", ctypes.c_uint64)]
+                ("drop_seed", ctypes.c_uint64), ("group_histories", ctypes.c_char_p)]
 
 
 COUNTER, GAUGE, HISTOGRAM = 0, 1, 2

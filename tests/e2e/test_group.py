@@ -103,3 +103,25 @@ def test_a_message_to_a_group_is_no_response(site):
     site.server.wait_for(
         lambda: not site.server.forebay("group", "list", "-l", "test", "room").stdout,
         "the end of the reply channel")
+
+
+def test_history_is_printed_and_gone_on_with(serve):
+    server = serve("--group-history", "room=3/64K/1h")
+    forebay = lambda *arguments: server.forebay("group", *arguments[:1], "--layer", "test", *arguments[1:])
+    for n in range(4):
+        assert forebay("send", "room", json.dumps({"n": n})).returncode == 0
+    result = forebay("history", "room")
+    assert result.returncode == 0
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["message"]["n"] for line in lines] == [1, 2, 3]
+    assert [line["offset"] - lines[0]["offset"] for line in lines] == [0, 1, 2]
+    since = f"{lines[1]['epoch']}:{lines[1]['offset']}"
+    result = forebay("history", "--since", since, "room")
+    assert result.returncode == 0 and json.loads(result.stdout)["message"] == {"n": 3}
+    for n in range(4, 8):
+        forebay("send", "room", json.dumps({"n": n}))
+    result = forebay("history", "--since", since, "room")
+    assert result.returncode == 3 and len(result.stdout.splitlines()) == 3
+    assert forebay("history", "--since", "0123456789abcdef:1", "room").returncode == 3
+    assert forebay("history", "--since", "x", "room").returncode == 2
+    assert forebay("history", "other").stdout == b""

@@ -340,6 +340,7 @@ def test_pid_file_of_a_dead_process_does_not_matter(serve, tmp_path):
     (["--timeout-status", "200"], b"timeout-status"),
     (["--capacity", "a"], b"capacity"),
     (["--capacity", "a=1/newest"], b"drop-oldest"),
+    (["--group-history", "a=0"], b"group-history"),
     (["--capacity", "websocket.send!*=8/drop-oldest"], b"reply channels"),
     (["extra"], b"extra"),
 ], ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "")

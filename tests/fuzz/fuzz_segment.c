@@ -449,6 +449,8 @@ static void look_around(struct user *user)
 
 	(void)forebay_stat(user->layer, &stat);
 	look_into(user, "a");
+	(void)forebay_group_history(
+	        user->layer, "g", &(struct forebay_history){0}, look_at_copy, NULL);
 	look_into(user, users[0].streams[0]);
 	(void)forebay_stat_channel(user->layer, "a", &channel);
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
@@ -505,7 +507,8 @@ static void attach(struct user *user, const char *name)
 	        .channels = 16,
 	        .reply_channels = 64,
 	        .capacity = 5,
-	        .capacities = "wide=200,r!*=3,b=2/drop-oldest,s?*=4/keep-latest"};
+	        .capacities = "wide=200,r!*=3,b=2/drop-oldest,s?*=4/keep-latest",
+	        .group_histories = "*=5/10K/30s"};
 	int result = forebay_open(name, &options, &user->layer);
 
 	// Another may be refused in a segment that was scribbled over; the first finds it fresh.

@@ -223,7 +223,10 @@ MUTANTS = {
          "		                               SHM_OWN_HELD(pool->uid)))) {\n"),
     ]),
     "displace_count_last": ("displace.c", [
-        ("	shm_tally_drop(table, ring, SHM_COUNT_DISPLACED, handle);\n",
+        ("	shm_tally_drop(table, ring,\n"
+         "	        load_relaxed(&table->segment->channel[ring->id].lifetime) > 0 ? SHM_COUNT_HISTORY\n"
+         "	                                                                      : SHM_COUNT_DISPLACED,\n"
+         "	        handle);\n",
          "	shm_pool_free(table->pool, handle);\n"
          "	shm_process_count(table->self, SHM_COUNT_DISPLACED, 1);\n"),
     ]),

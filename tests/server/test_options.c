@@ -181,6 +181,23 @@ TEST(capacities_end_with_the_built_in_ones)
 	EXPECT_INT(PARSE("--capacity=a=8193"), OPTIONS_INVALID);
 }
 
+TEST(histories_of_groups_are_one_text)
+{
+	char *text;
+
+	EXPECT_INT(PARSE("--group-history", "chat.*=100/1M/1h", "--group-history=a=b=7"), 0);
+	text = options_histories(&options);
+	EXPECT_STRING(text, "chat.*=100/1M/1h,a=b=7");
+	free(text);
+	EXPECT_INT(PARSE("--workers=1"), 0);
+	text = options_histories(&options);
+	EXPECT_STRING(text, "");
+	free(text);
+	EXPECT_INT(PARSE("--group-history=a"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--group-history=a=1/1M/1d"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--group-history=a=1,b=2"), OPTIONS_INVALID);
+}
+
 TEST(a_capacity_may_come_with_a_policy)
 {
 	char *text;
