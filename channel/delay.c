@@ -193,7 +193,7 @@ static uint32_t adopt(struct forebay *layer, const struct shm_ring *ring, uint32
 	for (uint32_t i = 0; i < from.count; i++)
 		offset =
 		        channel_message_append(&to, offset, from.span[i].data, from.span[i].length);
-	store_relaxed(&shm_pool_block(&layer->pool, to.handle)->sent_at, time);
+	store_release(&shm_pool_block(&layer->pool, to.handle)->sent_at, time);
 	shm_pool_free(&layer->pool, handle);
 	return to.handle;
 }

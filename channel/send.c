@@ -145,7 +145,8 @@ static bool store(struct forebay *layer, const struct channel_outgoing *outgoing
 		offset = channel_message_append(
 		        buffer, offset, outgoing->destination, outgoing->head.endpoint);
 	if (outgoing->head.to_group & CHANNEL_IN_HISTORY)
-		channel_message_append(buffer, offset, &outgoing->history, sizeof outgoing->history);
+		channel_message_append(
+		        buffer, offset, &outgoing->history, sizeof outgoing->history);
 	return true;
 }
 
