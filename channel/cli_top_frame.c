@@ -223,7 +223,7 @@ static void show_drops(struct frame *frame)
 
 	for (int i = 0; i < FOREBAY_COUNTERS; i++) {
 		if (counters[i] == 0 || i == FOREBAY_COUNT_SENT || i == FOREBAY_COUNT_RECEIVED ||
-		        i == FOREBAY_COUNT_WAKEUPS)
+		        i == FOREBAY_COUNT_WAKEUPS || i == FOREBAY_COUNT_HISTORY)
 			continue;
 		length += (size_t)snprintf(text + length, sizeof text - length, "%s%s %s",
 		        length ? ", " : "", forebay_counter_name((enum forebay_counter)i),

@@ -190,11 +190,10 @@ static uint32_t adopt(struct forebay *layer, const struct shm_ring *ring, uint32
 		keep_in_hand(layer, ring, handle);
 		return SHM_HANDLE_NONE;
 	}
-	for (uint32_t i = 0; i < to.count; i++) {
-		channel_message_copy(&from, offset, to.span[i].data, to.span[i].length);
-		offset += to.span[i].length;
-	}
-	store_relaxed(&shm_pool_block(&layer->pool, to.handle)->sent_at, time);
+	for (uint32_t i = 0; i < from.count; i++)
+		offset =
+		        channel_message_append(&to, offset, from.span[i].data, from.span[i].length);
+	store_release(&shm_pool_block(&layer->pool, to.handle)->sent_at, time);
 	shm_pool_free(&layer->pool, handle);
 	return to.handle;
 }

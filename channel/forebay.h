@@ -296,7 +296,7 @@ FOREBAY_API int forebay_message_content_iov(
 // "binary": true), NUL-terminated, owned by the message. NULL if it is malformed or the heap exhausted.
 FOREBAY_API const char *forebay_message_json(struct forebay_message *message, size_t *length);
 
-// Milliseconds since the message was sent.
+// Milliseconds since the message was sent; of a delayed one, since it was due.
 FOREBAY_API int64_t forebay_message_age(const struct forebay_message *message);
 
 // How many messages were sent to its channel between this one and the one that this attachment had received from there
@@ -374,7 +374,8 @@ FOREBAY_API int forebay_fd(struct forebay *layer);
 // many as the channel holds. All functions that read a message work on it, during the call. Nobody notices: no message is
 // taken, nobody is woken, the channel isn't made if it isn't there; who observes a layer may do this too. What is
 // received before it is copied is left out; of one that is sent meanwhile that depends. When EACH returns other than 0,
-// that ends the walk and is returned. Returns 0, FOREBAY_BAD_NAME (also for a reply channel), -ENOMEM or -ESTALE.
+// that ends the walk and is returned. Of what waits in "asgi.delay", forebay_message_channel() is where it is to go, and
+// its age is negative until it is due. Returns 0, FOREBAY_BAD_NAME (also for a reply channel), -ENOMEM or -ESTALE.
 // Lock-free.
 FOREBAY_API int forebay_peek(struct forebay *layer, const char *channel,
         int (*each)(struct forebay_message *message, void *context), void *context);

@@ -318,6 +318,10 @@ int channel_message_set(
 // Sets what a message is from how it begins, and forgets whatever it was before.
 void channel_message_open(struct forebay_message *message, const struct channel_message_mem *head,
         const struct shm_buffer *buffer, int64_t sent_at);
+// Copies LENGTH octets to OFFSET of a message in shared memory that we HOLD, over its spans. Returns the offset behind
+// them.
+uint32_t channel_message_append(
+        const struct shm_buffer *buffer, uint32_t offset, const void *data, size_t length);
 // Copies OFFSET..OFFSET + LENGTH of a message in shared memory to OUT.
 void channel_message_copy(
         const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length);

@@ -426,21 +426,25 @@ void *forebay_message_owner(const struct forebay_message *message)
 int forebay_message_content_iov(struct forebay_message *message, struct iovec *iov, int max)
 {
 	uint32_t offset = sizeof(struct channel_message_mem) + message->envelope_length;
+	size_t left = message->content_length; // something may follow
 	int count = 0;
 
 	if (!message->received || message->synthetic || message->kind == FOREBAY_NO_CONTENT)
 		return 0;
-	for (uint32_t i = 0; i < message->buffer.count; i++) {
+	for (uint32_t i = 0; i < message->buffer.count && left > 0; i++) {
 		uint32_t here = message->buffer.span[i].length;
+		size_t length;
 
 		if (offset >= here) {
 			offset -= here;
 			continue;
 		}
+		length = here - offset < left ? here - offset : left;
 		if (count < max) {
 			iov[count].iov_base = message->buffer.span[i].data + offset;
-			iov[count].iov_len = here - offset;
+			iov[count].iov_len = length;
 		}
+		left -= length;
 		count++;
 		offset = 0;
 	}

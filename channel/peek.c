@@ -11,12 +11,34 @@
 // One message
 // ---------------------------------------------------------------------------------------------
 
+// When it was sent, or is due: ms.
+static int64_t time_of(const struct shm_glimpse *glimpse)
+{
+	return SHM_IS_DUE(glimpse->sent_at) ? SHM_DUE_MS(glimpse->sent_at) : glimpse->sent_at;
+}
+
+// Cuts the NAME of the destination off a copy of what waits in asgi.delay. False if there is none.
+static bool take_destination(const struct channel_message_mem *head, struct shm_buffer *buffer,
+        char name[FOREBAY_NAME_SIZE])
+{
+	uint32_t length = head->endpoint;
+	uint64_t id;
+
+	if (length >= FOREBAY_NAME_SIZE || length > buffer->length - sizeof *head)
+		return false;
+	buffer->length = buffer->span[0].length = buffer->length - length;
+	memcpy(name, buffer->span[0].data + buffer->length, length);
+	name[length] = '\0';
+	return channel_name_kind(name, &id) != CHANNEL_BAD;
+}
+
 int channel_message_peek(struct forebay *layer, const struct shm_ring *ring,
         struct shm_glimpse *glimpse, struct forebay_message **out)
 {
 	struct forebay_message *message = channel_message_take(layer);
 	struct channel_message_mem head;
 	struct shm_buffer buffer = {.handle = SHM_HANDLE_NONE, .count = 1};
+	char name[FOREBAY_NAME_SIZE] = "";
 
 	*out = NULL;
 	if (!message)
@@ -34,11 +56,13 @@ int channel_message_peek(struct forebay *layer, const struct shm_ring *ring,
 		return 0;
 	}
 	memcpy(&head, message->copy, sizeof head);
-	if (!channel_message_is_sound(&head, buffer.length)) {
+	if ((SHM_IS_DUE(glimpse->sent_at) && !take_destination(&head, &buffer, name)) ||
+	        !channel_message_is_sound(&head, buffer.length)) {
 		forebay_message_free(message);
 		return 0;
 	}
-	channel_message_open(message, &head, &buffer, glimpse->sent_at);
+	channel_message_open(message, &head, &buffer, time_of(glimpse));
+	strcpy(message->channel, name);
 	message->copied = true;
 	message->waiting = glimpse->waiting;
 	*out = message;
@@ -53,9 +77,9 @@ bool forebay_message_is_waiting(const struct forebay_message *message)
 // Whether a receiver would drop it.
 static bool has_expired(const struct forebay *layer, const struct shm_glimpse *glimpse)
 {
-	int64_t age = channel_age(glimpse->sent_at), expiry = layer->segment.geometry.expiry;
+	int64_t age = channel_age(time_of(glimpse)), expiry = layer->segment.geometry.expiry;
 
-	return age > expiry || age < -expiry;
+	return age > expiry || (age < -expiry && !SHM_IS_DUE(glimpse->sent_at));
 }
 
 static int show(struct forebay_message *message, const char *channel,
@@ -63,7 +87,8 @@ static int show(struct forebay_message *message, const char *channel,
 {
 	int result;
 
-	strcpy(message->channel, channel);
+	if (!message->channel[0]) // else it is where a delayed one is to go
+		strcpy(message->channel, channel);
 	result = each(message, context);
 	forebay_message_free(message);
 	return result;
@@ -75,15 +100,18 @@ static int show(struct forebay_message *message, const char *channel,
 
 static int find(struct forebay *layer, const char *channel, struct shm_ring *ring)
 {
-	enum channel_kind kind;
 	uint64_t id;
 
 	if (channel_is_blind(layer))
 		return -ESTALE;
-	kind = channel_name_kind(channel, &id);
-	if (kind != CHANNEL_PLAIN && kind != CHANNEL_STREAM)
+	switch (channel_name_kind(channel, &id)) {
+	case CHANNEL_PLAIN:
+	case CHANNEL_STREAM:
+	case CHANNEL_DELAY:
+		return channel_find(layer, channel, ring) ? 0 : FOREBAY_GONE;
+	default:
 		return FOREBAY_BAD_NAME;
-	return channel_find(layer, channel, ring) ? 0 : FOREBAY_GONE;
+	}
 }
 
 int forebay_peek(struct forebay *layer, const char *channel,

@@ -77,8 +77,7 @@ int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_mess
 	return 0;
 }
 
-// Copies LENGTH octets to OFFSET of BUFFER, over its spans. Returns the offset behind them.
-static uint32_t append(
+uint32_t channel_message_append(
         const struct shm_buffer *buffer, uint32_t offset, const void *data, size_t length)
 {
 	uint32_t start = 0;
@@ -137,14 +136,17 @@ static bool store(struct forebay *layer, const struct channel_outgoing *outgoing
 	layer->now = channel_now();
 	store_release(
 	        &(*block)->sent_at, outgoing->sent_at ? outgoing->sent_at : (uint64_t)layer->now);
-	offset = append(buffer, offset, &outgoing->head, sizeof outgoing->head);
-	offset = append(buffer, offset, outgoing->envelope, outgoing->envelope_length);
-	offset = append(
+	offset = channel_message_append(buffer, offset, &outgoing->head, sizeof outgoing->head);
+	offset = channel_message_append(
+	        buffer, offset, outgoing->envelope, outgoing->envelope_length);
+	offset = channel_message_append(
 	        buffer, offset, outgoing->message->content, outgoing->message->content_length);
 	if (outgoing->destination)
-		append(buffer, offset, outgoing->destination, outgoing->head.endpoint);
+		offset = channel_message_append(
+		        buffer, offset, outgoing->destination, outgoing->head.endpoint);
 	if (outgoing->head.to_group & CHANNEL_IN_HISTORY)
-		append(buffer, offset, &outgoing->history, sizeof outgoing->history);
+		channel_message_append(
+		        buffer, offset, &outgoing->history, sizeof outgoing->history);
 	return true;
 }
 
@@ -437,7 +439,7 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 		return SHM_EMPTY;
 	result = shm_endpoint_take(&layer->segment, index, generation, &outgoing->head.sequence);
 	if (result == SHM_OK) {
-		append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
+		channel_message_append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
 		word = load_relaxed(&layer->segment.endpoint[index].ring);
 		result = find_inbox(layer, word, &inbox)
 		                 ? push(layer, &inbox, SHM_REFUSE, buffer.handle, block)

@@ -122,7 +122,7 @@ static void put_messages(struct page *page, const struct forebay_layer_stat *sta
 	        "Messages that were refused or didn't arrive, by the reason");
 	for (int i = 0; i < FOREBAY_COUNTERS; i++)
 		if (i != FOREBAY_COUNT_SENT && i != FOREBAY_COUNT_RECEIVED &&
-		        i != FOREBAY_COUNT_WAKEUPS)
+		        i != FOREBAY_COUNT_WAKEUPS && i != FOREBAY_COUNT_HISTORY)
 			put(page, "forebay_messages_dropped_total", "reason",
 			        forebay_counter_name((enum forebay_counter)i),
 			        (double)stat->counters[i]);

@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shm/hand.h"
 #include "shm/ring.h"
 #include "shm/tally.h"
 
@@ -70,26 +71,10 @@ struct shm_channel_mem {
 	struct shm_tally_mem tally;
 };
 
-enum {
-	SHM_RECENT = 16,
-};
-
 // One use (generation) of an entry of the table: for a group, a private handle as a ring is for a channel.
 struct shm_entry {
 	uint32_t index;
 	uint32_t generation;
-};
-
-enum shm_kind { SHM_NARROW, SHM_WIDE, SHM_GROUP, SHM_KINDS };
-
-// The search for room in a full table, for one kind of entries. It goes round like the hand of a clock
-// and looks at a bounded number of channels a call; what it may look at grows with time.
-struct shm_hand {
-	uint32_t free, idle; // where the searches go on
-	uint32_t credit;     // channels that may be looked at
-	int64_t filled;      // when that was last added to, ms
-	uint32_t recent[SHM_RECENT],
-	        recents; // channels made here lately, a ring, and how many in all
 };
 
 struct shm_table {
@@ -169,3 +154,6 @@ void shm_table_name(const struct shm_table *table, uint32_t index, char name[SHM
 // Registers (removes) a process as listener of the ring's channel. False if that has ended.
 bool shm_table_listen(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);
 void shm_table_ignore(struct shm_table *table, const struct shm_ring *ring, uint32_t slot);
+
+// Whether anybody listens to it.
+bool shm_table_has_receivers(struct shm_channel_mem *channel);

@@ -460,6 +460,32 @@ TEST(what_finds_no_memory_is_kept_and_tried_again)
 	discard_still(other);
 }
 
+static int note_peeked(struct forebay_message *message, void *context)
+{
+	char *text = context;
+	size_t length;
+
+	sprintf(text + strlen(text), "%s in %d ms: %s; ", forebay_message_channel(message),
+	        -(int)forebay_message_age(message), forebay_message_json(message, &length));
+	return 0;
+}
+
+TEST(what_waits_can_be_looked_at_with_its_destination)
+{
+	struct forebay *layer = attach_still(NULL);
+	char text[200] = "";
+
+	EXPECT_INT(send_later(layer, "x", 1, 10 * EXPIRY), 0);
+	EXPECT_INT(
+	        send_json(layer, "asgi.delay",
+	                "{\"channel\": \"yy\", \"delay\": 5, \"content\": {\"content\": \"c\"}}"),
+	        0);
+	EXPECT_INT(forebay_peek(layer, "asgi.delay", note_peeked, text), 0);
+	EXPECT_STRING(text, "x in 600000 ms: {\"n\":1}; yy in 5 ms: {\"content\":\"c\"}; ");
+	EXPECT_INT(waiting(layer), 2);
+	discard_still(layer);
+}
+
 TEST(who_waits_for_room_there_gets_it)
 {
 	struct forebay *layer =

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "channel/layer.h"
 #include "tests/channel/support.h"
@@ -121,12 +122,15 @@ TEST(members_learn_epoch_and_offset)
 	EXPECT_INT(forebay_listen(layer, "plain"), 0);
 	say(layer, "g", 1, 100);
 	for (int i = 0; i < 2; i++) {
+		struct iovec iov[FOREBAY_CONTENT_IOV];
 		size_t length;
 
 		EXPECT_INT(forebay_receive(layer, 0, &message), 0);
 		EXPECT(forebay_message_history(message, &epoch[i], &offset[i]));
 		EXPECT_INT(forebay_get_integer(message, "n", 0), 1);
 		EXPECT(forebay_message_content(message, &length, NULL) && length == 100);
+		EXPECT_INT(forebay_message_content_iov(message, iov, FOREBAY_CONTENT_IOV), 1);
+		EXPECT_INT(iov[0].iov_len, 100);
 		forebay_message_free(message);
 	}
 	EXPECT(epoch[0] == epoch[1] && offset[0] == offset[1] && epoch[0] != 0);

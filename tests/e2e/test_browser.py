@@ -64,7 +64,7 @@ def test_the_page_echoes_through_a_websocket(chromium, demo, shot):
 
 
 def test_two_tabs_chat(chromium, serve, shot):
-    server = serve("--websocket-accept", "wait", app=DEMO, app_processes=2)
+    server = serve("--websocket-accept", "wait", "--group-history", "demo.chat=20", app=DEMO, app_processes=2)
     output = "document.querySelector('#chat ~ pre')"
 
     async def say(page, name, text):
@@ -90,6 +90,13 @@ def test_two_tabs_chat(chromium, serve, shot):
         await say(two, "Bo", "she has left")
         await two.wait(f"{output}.textContent.includes('← Bo: she has left')")
         assert not await one.evaluate(f"{output}.textContent.includes('she has left')")
+        # She comes back, and gets what she missed, and nothing a second time.
+        await say(one, "Ann", "here I am")
+        for page in (one, two):
+            await page.wait(f"{output}.textContent.includes('← Ann: here I am')")
+        await one.wait(f"{output}.textContent.includes('← Bo: she has left')")
+        for text in ("Bo: me", "Bo: she has left", "Ann: here I am"):
+            assert await one.evaluate(f"{output}.textContent.split({'← ' + text!r}).length") == 2
         await two.screenshot(shot)
 
     chromium.run(talk, count=2)

@@ -88,3 +88,19 @@ def test_a_worker_that_dies_takes_its_clients_out_of_the_chat(server):
     for client in left:
         assert client.message() == "who is left?"
         client.close()
+
+
+def test_who_joins_gets_the_last_messages(serve):
+    server = serve("--websocket-accept", "wait", "--group-history", "demo.chat=3", workers=2, app=DEMO,
+                   app_processes=2)
+    first = join(server)
+    for n in range(5):
+        first.send(frame(TEXT, f"said {n}"))
+        assert first.message() == f"said {n}"
+    leave(first)
+    # The group has ended with its last member, and its history hasn't.
+    second = join(server)
+    assert [second.message() for _ in range(3)] == ["said 2", "said 3", "said 4"]
+    second.send(frame(TEXT, "more"))
+    assert second.message() == "more"
+    leave(second)

@@ -46,6 +46,8 @@ def test_how_many_wait_is_shown_and_they_are_flushed(layer):
     for _ in range(2):
         assert run_forebay(layer.directory, "send", "-a", "1h", "x", "{}").returncode == 0
     assert pending(layer.directory, "asgi.delay") == 2
+    shown = run_forebay(layer.directory, "receive", "--peek", "-c", "asgi.delay")
+    assert shown.stdout == b'{"channel": "x", "message": {}}\n' * 2
     refused = run_forebay(layer.directory, "send", "-a", "1h", "x", "{}")
     assert refused.returncode == 1 and b"asgi.delay is full" in refused.stderr
     refused = run_forebay(layer.directory, "send", "-t", "0.01", "asgi.delay",
