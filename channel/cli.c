@@ -20,8 +20,9 @@ struct command {
 	const char *letters; // of the options it takes, besides --layer and --help
 	int names_min, names_max;
 	struct channel_cli_arguments defaults;
-	bool must_exist; // the layer: don't create it
-	bool observes;   // it, without attaching
+	bool must_exist;                                           // the layer: don't create it
+	bool observes;                                             // it, without attaching
+	bool (*understands)(const struct channel_cli_arguments *); // what is left; may be NULL
 	int (*run)(struct forebay *layer, const struct channel_cli_arguments *arguments);
 	int (*run_unattached)(const struct channel_cli_arguments *arguments); // instead of run
 	const char *help;
@@ -43,9 +44,13 @@ void channel_cli_complain(const char *format, ...)
 
 int channel_cli_flush(void)
 {
+	static bool told; // once is enough
+
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
-	channel_cli_complain("can't write the output: %s", strerror(errno));
+	if (!told)
+		channel_cli_complain("can't write the output: %s", strerror(errno));
+	told = true;
 	return EXIT_FAILED;
 }
 
@@ -138,7 +143,7 @@ static const struct command commands[] = {
                 .letters = "tnfcgp",
                 .names_min = 1,
                 .names_max = INT32_MAX,
-                .defaults = {.timeout = -1, .count = 1},
+                .defaults = {.timeout = -1},
                 .run = channel_cli_receive,
                 .help = "Usage: forebay receive [OPTIONS] CHANNEL...\n"
                         "\n"
@@ -146,7 +151,8 @@ static const struct command commands[] = {
                         "with "
                         "--peek,\n"
                         "prints those that wait, and leaves them there.\n"
-                        "\n" LAYER_HELP "  -n, --count N        end after N messages (default 1)\n"
+                        "\n" LAYER_HELP "  -n, --count N        end after N messages (default 1; "
+                        "with --peek, all)\n"
                         "  -f, --follow         don't end\n"
                         "  -t, --timeout SEC    wait at most so long for each (default: for ever)\n"
                         "  -c, --with-channel   print {\"channel\": NAME, \"message\": "
@@ -155,7 +161,7 @@ static const struct command commands[] = {
                         "how many of the\n"
                         "                       channel's messages didn't come here since the "
                         "last one that did\n"
-                        "  -p, --peek           print all that waits without taking it, and "
+                        "  -p, --peek           print what waits without taking it, and "
                         "end\n" HELP_HELP "\n"
                         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n",
         },
@@ -190,6 +196,7 @@ static const struct command commands[] = {
                 .names_min = 1,
                 .names_max = 3,
                 .must_exist = true,
+                .understands = channel_cli_group_understands,
                 .run = channel_cli_group,
                 .help = channel_cli_group_help,
         },
@@ -354,7 +361,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 	arguments->name_count = argc - optind;
 	if (arguments->name_count >= command->names_min &&
 	        arguments->name_count <= command->names_max)
-		return -1;
+		return !command->understands || command->understands(arguments) ? -1 : EXIT_USAGE;
 	if (arguments->name_count < command->names_min)
 		channel_cli_complain("too few arguments");
 	else

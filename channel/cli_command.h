@@ -13,7 +13,7 @@ struct channel_cli_arguments {
 	const char *layer; // NULL: $FOREBAY_LAYER, or "default"
 	int timeout;       // milliseconds, or an interval; -1: for ever
 	int after;         // milliseconds
-	long count;        // messages, or looks; -1: no end
+	long count;        // messages, or looks; -1: no end; 0: as usual
 	bool with_channel, gaps, peek, json, repair, batch;
 	const char *sort;  // NULL: as usual
 	const char *since; // NULL, or EPOCH:OFFSET
@@ -48,6 +48,9 @@ int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *
 extern const char channel_cli_tail_help[];
 int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_stat_help[];
+// Whether there is such a verb, and as many arguments as it takes; complains if not.
+bool channel_cli_group_understands(const struct channel_cli_arguments *arguments);
+// Only what is understood.
 int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_group_help[];
 

@@ -198,7 +198,7 @@ static int print_history(struct forebay *layer, const struct channel_cli_argumen
 // The verbs
 // ---------------------------------------------------------------------------------------------
 
-static const struct {
+static const struct verb {
 	const char *name;
 	int least, most; // arguments, itself among them
 	int (*run)(struct forebay *layer, const struct channel_cli_arguments *arguments);
@@ -210,19 +210,30 @@ static const struct {
         {"history", 2, 2, print_history},
 };
 
-int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments)
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+bool channel_cli_group_understands(const struct channel_cli_arguments *arguments)
 {
 	const char *name = arguments->names[0];
+	const struct verb *verb = find_verb(name);
 
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-		if (strcmp(verbs[i].name, name) != 0)
-			continue;
-		if (arguments->name_count >= verbs[i].least &&
-		        arguments->name_count <= verbs[i].most)
-			return verbs[i].run(layer, arguments);
+	if (!verb)
+		channel_cli_complain("'%s' is none of add, discard, list, send and history", name);
+	else if (arguments->name_count < verb->least || arguments->name_count > verb->most)
 		channel_cli_complain("wrong number of arguments for %s", name);
-		return EXIT_USAGE;
-	}
-	channel_cli_complain("'%s' is none of add, discard, list, send and history", name);
-	return EXIT_USAGE;
+	else
+		return true;
+	return false;
+}
+
+int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments)
+{
+	return find_verb(arguments->names[0])->run(layer, arguments);
 }

@@ -280,6 +280,11 @@ struct show {
 	int status;
 };
 
+static bool shows_enough(const struct show *show)
+{
+	return show->count > 0 && show->count == show->arguments->count;
+}
+
 // Ends the walk by returning other than 0.
 static int show(struct forebay_message *message, void *context)
 {
@@ -291,7 +296,7 @@ static int show(struct forebay_message *message, void *context)
 		        gap == 1 ? "message" : "messages", forebay_message_channel(message));
 	show->status = print_message(message, show->arguments);
 	show->count++;
-	return show->status != EXIT_DONE || show->count == show->arguments->count;
+	return show->status != EXIT_DONE || shows_enough(show);
 }
 
 static int explain_look(const char *channel, int result)
@@ -306,12 +311,11 @@ static int explain_look(const char *channel, int result)
 
 static int peek(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
-	struct channel_cli_arguments all = *arguments;
-	struct show state = {.arguments = &all};
+	struct show state = {.arguments = arguments};
 	int status = EXIT_DONE;
 
-	all.count = -1;
-	for (int i = 0; i < arguments->name_count && status == EXIT_DONE; i++) {
+	for (int i = 0; i < arguments->name_count && status == EXIT_DONE && !shows_enough(&state);
+	        i++) {
 		const char *channel = arguments->names[i];
 
 		status = explain_look(channel, forebay_peek(layer, channel, show, &state));
@@ -343,8 +347,7 @@ static int watch_all(struct forebay *layer, const struct channel_cli_arguments *
 {
 	int status = EXIT_DONE;
 
-	for (int i = 0; i < arguments->name_count && status == EXIT_DONE &&
-	                (state->count == 0 || state->count != arguments->count);
+	for (int i = 0; i < arguments->name_count && status == EXIT_DONE && !shows_enough(state);
 	        i++) {
 		const char *channel = arguments->names[i];
 
@@ -364,8 +367,7 @@ static int follow(struct forebay *layer, const struct channel_cli_arguments *arg
 	int64_t last = now();
 	int status = EXIT_DONE;
 
-	while (status == EXIT_DONE && !interrupted &&
-	        (state.count == 0 || state.count != arguments->count)) {
+	while (status == EXIT_DONE && !interrupted && !shows_enough(&state)) {
 		long before = state.count;
 
 		status = watch_all(layer, arguments, watches, &state);
@@ -400,18 +402,19 @@ int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *
 
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
+	long wanted = arguments->count != 0 ? arguments->count : 1;
 	int status;
 
 	if (arguments->peek)
 		return peek(layer, arguments);
 	status = listen_to_all(layer, arguments);
 	catch_signals();
-	for (long count = 0; status == EXIT_DONE && count != arguments->count; count++) {
+	for (long count = 0; status == EXIT_DONE && count != wanted; count++) {
 		struct forebay_message *message;
 		int result = receive_or_interrupt(layer, arguments->timeout, &message);
 
 		if (result == -EINTR)
-			return arguments->count < 0 ? EXIT_DONE : 128 + interrupted;
+			return wanted < 0 ? EXIT_DONE : 128 + interrupted;
 		if (result == FOREBAY_TIMEOUT)
 			return EXIT_TIMED_OUT;
 		if (result != 0) {

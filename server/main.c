@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // main.c - the program `forebay`: finds the subcommand and runs it.
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "channel/cli.h"
 #include "channel/forebay.h"
@@ -27,9 +30,29 @@ static void print_usage(FILE *file)
 	fprintf(file, "%s%s%s", usage, channel_cli_summary, usage_end);
 }
 
+// A standard descriptor that was closed when we were started would be the number of the next file or
+// socket, and what is printed would go there. What is opened in its place can't be used either.
+static void fill_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+	}
+}
+
+static int end_output(void)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	fprintf(stderr, "forebay: can't write the output: %s\n", strerror(errno));
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
+
+	fill_standard_descriptors();
 
 	if (!name) {
 		print_usage(stderr);
@@ -41,11 +64,11 @@ int main(int argc, char **argv)
 		return channel_cli_main(argc - 1, argv + 1);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_usage(stdout);
-		return 0;
+		return end_output();
 	}
 	if (strcmp(name, "--version") == 0) {
 		puts("forebay " FOREBAY_VERSION);
-		return 0;
+		return end_output();
 	}
 	fprintf(stderr, "forebay: there is no subcommand '%s'; `forebay --help` lists all\n", name);
 	return 2;

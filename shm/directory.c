@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/descriptor.h"
 #include "shm/segment.h"
 
 #define OTHERS     0007
@@ -133,7 +134,8 @@ int shm_directory_open(
 
 	if (make && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return complain_of_making(path, errno, complaint);
-	directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	directory =
+	        shm_descriptor_lift(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	if (directory < 0)
 		return complain_of_opening(path, errno, complaint);
 	if (fstat(directory, &stat) < 0)
@@ -263,7 +265,8 @@ static int open_fifo(int directory, const char *name)
 {
 	struct stat above, stat;
 	char text[128];
-	int fd = openat(directory, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	int fd = shm_descriptor_lift(
+	        openat(directory, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
 
 	if (fd < 0)
 		return -errno;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/descriptor.h"
 #include "shm/metric.h"
 
 // The locks lie beyond any segment's end, where no data can be.
@@ -28,7 +29,7 @@ static int open_again(const struct shm_segment *segment, int mode)
 	char path[64];
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", segment->file);
-	return open(path, mode | O_CLOEXEC);
+	return shm_descriptor_lift(open(path, mode | O_CLOEXEC));
 }
 
 bool shm_process_lock(const struct shm_process *self, uint32_t slot)

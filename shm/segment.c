@@ -13,6 +13,7 @@
 #include "shm/cell.h"
 #include "shm/clock.h"
 #include "shm/complaint.h"
+#include "shm/descriptor.h"
 #include "shm/directory.h"
 #include "shm/endpoint.h"
 #include "shm/link.h"
@@ -421,8 +422,8 @@ static int open_file(struct shm_segment *segment, int mode, const char *path, st
 	ssize_t got;
 
 	// Without O_NONBLOCK a FIFO of that name would hold us up.
-	segment->file = openat(
-	        segment->directory, SHM_SEGMENT_NAME, mode | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	segment->file = shm_descriptor_lift(openat(
+	        segment->directory, SHM_SEGMENT_NAME, mode | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
 	if (segment->file < 0 && errno == ENOENT)
 		return -ENOENT;
 	if (segment->file < 0 && errno == EACCES)
@@ -593,7 +594,8 @@ int shm_segment_inspect(struct shm_segment *segment, const char *path, char *err
 
 	error[0] = '\0';
 	*segment = (struct shm_segment){.directory = -1, .file = -1};
-	segment->directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	segment->directory =
+	        shm_descriptor_lift(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	if (segment->directory < 0) // which says why
 		segment->directory = shm_directory_open(path, false, -1, &complaint);
 	if (segment->directory < 0)

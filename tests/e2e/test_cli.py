@@ -45,7 +45,7 @@ def test_help_names_every_subcommand(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["no-such"], ["send"], ["receive"], ["send", "a", "{}", "more"], ["receive", "--count", "x", "a"],
+    [], ["no-such"], ["send"], ["receive"], ["group", "no-such"], ["group", "add", "g"], ["send", "a", "{}", "more"], ["receive", "--count", "x", "a"],
     ["stat", "--no-such"]], ids=" ".join)
 def test_wrong_usage(tmp_path, arguments):
     result = run_forebay(tmp_path, *arguments)
@@ -242,6 +242,26 @@ def test_peek_leaves_what_it_prints(layer):
     assert json.loads(forebay(layer, "receive", "--peek", "jobs").stdout) == sent[1]
     assert forebay(layer, "receive", "--peek", "a!0000000000000001").returncode == 1
     assert forebay(layer, "receive", "--peek", "--layer", "none", "jobs").returncode == 1
+
+
+def test_peek_prints_as_many_as_are_asked_for(layer):
+    for channel in "aab":
+        assert forebay(layer, "send", channel, "{}").returncode == 0
+    for count in (1, 2, 3, 4):
+        result = forebay(layer, "receive", "--peek", "--count", str(count), "a", "b")
+        assert result.returncode == 0 and result.stdout == b"{}\n" * min(count, 3)
+
+
+@pytest.mark.parametrize("arguments", [["receive", "jobs"], ["receive", "--peek", "jobs"], ["stat"], ["group", "list"]],
+                         ids=" ".join)
+def test_closed_standard_descriptors_leave_the_layer_alone(layer, arguments):
+    """The first files that such a process opens would get their numbers, the segment's among them."""
+    assert forebay(layer, "group", "add", "g", "jobs").returncode == 0
+    assert forebay(layer, "send", "jobs", '{"content": "text"}').returncode == 0
+    result = subprocess.run(["sh", "-c", 'exec "$0" "$@" <&- >&-', FOREBAY, *arguments], capture_output=True,
+                            timeout=TIMEOUT, check=False, env={**os.environ, "FOREBAY_DIR": str(layer.directory)})
+    assert result.returncode == 1 and result.stderr.count(b"can't write the output: Bad file descriptor") == 1
+    assert forebay(layer, "check").returncode == 0
 
 
 def test_tail_prints_what_others_receive(layer):

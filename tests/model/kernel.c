@@ -73,7 +73,7 @@ void engine_release_locks(int process)
 	engine.self = before;
 }
 
-int model_fcntl(int descriptor, int command, struct flock *lock)
+static int use_lock(int descriptor, int command, struct flock *lock)
 {
 	shm_atomic64 *word = &model_arena.locks[lock->l_start & 0xffff];
 	uint64_t holder = 0;
@@ -94,6 +94,18 @@ int model_fcntl(int descriptor, int command, struct flock *lock)
 		return 0;
 	errno = EAGAIN;
 	return -1;
+}
+
+// Only locks: none of the model's descriptors has to be lifted.
+int model_fcntl(int descriptor, int command, ...)
+{
+	struct flock *lock;
+	va_list arguments;
+
+	va_start(arguments, command);
+	lock = va_arg(arguments, struct flock *);
+	va_end(arguments);
+	return use_lock(descriptor, command, lock);
 }
 
 // Only the futex. A wake-up carries no view: what the woken one may rely on is in the words. The time-out

@@ -16,7 +16,7 @@
 
 int model_open(const char *path, int flags, ...);
 int model_close(int fd);
-int model_fcntl(int fd, int command, struct flock *lock);
+int model_fcntl(int fd, int command, ...);
 long model_syscall(long number, void *word, int operation, ...);
 int model_clock_gettime(clockid_t clock, struct timespec *now);
 void *model_calloc(size_t count, size_t size);

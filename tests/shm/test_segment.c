@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 
 #include "shm/directory.h"
 #include "tests/shm/support.h"
@@ -238,6 +239,29 @@ TEST(a_fifo_appears_complete_and_a_wrong_one_is_replaced)
 	EXPECT(fifo >= 0 && fstat(fifo, &stat) == 0 && S_ISFIFO(stat.st_mode));
 	close(fifo);
 	detach(&attachment);
+	discard();
+}
+
+// What it prints would go into the segment, else.
+TEST(a_process_without_standard_descriptors_gets_none_of_their_numbers)
+{
+	struct attachment attachment;
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+			close(fd);
+		attach(&attachment);
+		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+			if (fcntl(fd, F_GETFD) >= 0)
+				_exit(EXIT_FAILURE);
+		}
+		_exit(shm_directory_fifo(attachment.segment.directory, attachment.self.slot,
+		              true) <= STDERR_FILENO);
+	}
+	waitpid(pid, &status, 0);
+	EXPECT_INT(status, 0);
 	discard();
 }
 
