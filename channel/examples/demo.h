@@ -60,7 +60,7 @@ bool demo_socket_send(struct demo *demo, const char *reply_channel);
 // --- demo_chat.c ---
 
 // A WebSocket was opened that is to take part.
-void demo_chat_join(struct demo *demo, const char *reply_channel);
+void demo_chat_join(struct demo *demo, struct forebay_message *message, const char *reply_channel);
 // Something was said, or somebody has left.
 void demo_chat_receive(struct demo *demo, struct forebay_message *message);
 

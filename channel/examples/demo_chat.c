@@ -6,11 +6,13 @@
 // doesn't say by which path a client has come. It is moved by the answer to the connect: under
 // --websocket-accept wait that is before the client can send anything.
 //
-// If the group has a history (--group-history), who joins gets what it keeps: a newcomer the last few messages, and who
-// was away what he missed. He joins first, so that nothing falls in between, and may get a message both ways:
-// the page gives each an id, and shows it once.
+// If the group has a history (--group-history), a client may ask for what it has missed: with ?since=EPOCH:OFFSET in its
+// path for all that came after that message, and with ?since= for all that is kept. Behind that it gets
+// {"since": "EPOCH:OFFSET", "complete": ...}: what to ask with the next time, and whether nothing is missing. It joins
+// first, so that nothing falls in between, and may get a message both ways: the page gives each an id, and shows it once.
 #include "channel/examples/demo.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,10 +38,41 @@ static int send_kept(struct forebay_message *message, void *context)
 	return !demo_socket_send(joining->demo, joining->reply_channel);
 }
 
-void demo_chat_join(struct demo *demo, const char *reply_channel)
+// What the client says it has: true if it asks for what came then. Nonsense is a history that is no more.
+static bool read_since(struct forebay_message *message, struct forebay_history *since)
+{
+	const struct forebay_value *get = forebay_get(forebay_message_root(message), "get");
+	const struct forebay_value *list = forebay_get(get, "since");
+	const char *text = list && list->child ? list->child->string : NULL;
+
+	if (!text)
+		return false;
+	if (sscanf(text, "%" SCNx64 ":%" SCNu64, &since->epoch, &since->offset) != 2)
+		*since = (struct forebay_history){0};
+	return true;
+}
+
+static void send_missed(struct demo *demo, const char *reply_channel, struct forebay_history *since)
 {
 	struct joining joining = {demo, reply_channel};
-	struct forebay_history all = {0};
+	char position[48] = "", text[96];
+	int length;
+
+	if (forebay_group_history(demo->layer, GROUP, since, send_kept, &joining) != 0)
+		return;
+	if (since->epoch) // else nothing has been kept yet
+		snprintf(position, sizeof position, "%016" PRIx64 ":%" PRIu64, since->epoch,
+		        since->offset);
+	length = snprintf(text, sizeof text, "{\"since\": \"%s\", \"complete\": %s}", position,
+	        since->complete ? "true" : "false");
+	forebay_message_reset(demo->reply);
+	forebay_set_content(demo->reply, text, (size_t)length, FOREBAY_TEXT);
+	(void)demo_socket_send(demo, reply_channel);
+}
+
+void demo_chat_join(struct demo *demo, struct forebay_message *message, const char *reply_channel)
+{
+	struct forebay_history since = {0};
 	int result = forebay_group_add(demo->layer, GROUP, reply_channel);
 
 	forebay_message_reset(demo->reply);
@@ -50,8 +83,8 @@ void demo_chat_join(struct demo *demo, const char *reply_channel)
 		forebay_put_boolean(demo->reply, "close", true);
 		forebay_put_integer(demo->reply, "code", 1013);
 	}
-	if (demo_socket_send(demo, reply_channel) && result == 0)
-		(void)forebay_group_history(demo->layer, GROUP, &all, send_kept, &joining);
+	if (demo_socket_send(demo, reply_channel) && result == 0 && read_since(message, &since))
+		send_missed(demo, reply_channel, &since);
 }
 
 void demo_chat_receive(struct demo *demo, struct forebay_message *message)

@@ -24,7 +24,7 @@ void demo_socket_connect(
 	bool known = path && strcmp(path, "/ws/echo") == 0;
 
 	if (path && strcmp(path, "/ws/chat") == 0) {
-		demo_chat_join(demo, reply_channel);
+		demo_chat_join(demo, message, reply_channel);
 		return;
 	}
 	// `accept` matters only under --websocket-accept wait; else it is open already, and has to be closed.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The demo's chat: clients of several workers, and several consumers that serve them."""
 
+import json
 import os
 import signal
 
@@ -16,9 +17,9 @@ def server(serve):
     return serve("--websocket-accept", "wait", workers=2, app=DEMO, app_processes=3)
 
 
-def join(server):
+def join(server, query=b""):
     client = WebSocket(server.address, TIMEOUT)
-    client.open(path=b"/ws/chat")
+    client.open(path=b"/ws/chat" + query)
     return client
 
 
@@ -90,17 +91,73 @@ def test_a_worker_that_dies_takes_its_clients_out_of_the_chat(server):
         client.close()
 
 
-def test_who_joins_gets_the_last_messages(serve):
-    server = serve("--websocket-accept", "wait", "--group-history", "demo.chat=3", workers=2, app=DEMO,
-                   app_processes=2)
-    first = join(server)
+@pytest.fixture
+def server_with_history(serve):
+    return serve("--websocket-accept", "wait", "--group-history", "demo.chat=3", workers=2, app=DEMO,
+                 app_processes=2)
+
+
+def position(client):
+    """What the client is to say next time, and whether it has got everything since the last."""
+    told = json.loads(client.message())
+    return told["since"], told["complete"]
+
+
+def test_who_asks_gets_what_was_said_before(server_with_history):
+    first = join(server_with_history)
     for n in range(5):
         first.send(frame(TEXT, f"said {n}"))
         assert first.message() == f"said {n}"
     leave(first)
     # The group has ended with its last member, and its history hasn't.
-    second = join(server)
+    second = join(server_with_history, b"?since=")
     assert [second.message() for _ in range(3)] == ["said 2", "said 3", "said 4"]
+    position(second)
     second.send(frame(TEXT, "more"))
     assert second.message() == "more"
+    # Who doesn't ask hears only what is said from now on.
+    third = join(server_with_history)
+    second.send(frame(TEXT, "the end"))
+    assert third.message() == second.message() == "the end"
     leave(second)
+    leave(third)
+
+
+def test_who_comes_back_gets_what_was_said_meanwhile(server_with_history):
+    first, second = join(server_with_history), join(server_with_history, b"?since=")
+    assert position(second)[0] == ""  # nothing has been said yet
+    leave(second)
+    first.send(frame(TEXT, "zero"))
+    assert first.message() == "zero"
+    second = join(server_with_history, b"?since=")
+    assert second.message() == "zero"
+    since, _ = position(second)
+    first.send(frame(TEXT, "one"))
+    assert first.message() == second.message() == "one"
+    leave(second)
+    second = join(server_with_history, b"?since=" + since.encode())
+    assert second.message() == "one"  # it came after the position that was known
+    since, complete = position(second)
+    assert complete
+    leave(second)
+    for text in ("two", "three"):
+        first.send(frame(TEXT, text))
+        assert first.message() == text
+    second = join(server_with_history, b"?since=" + since.encode())
+    assert [second.message(), second.message()] == ["two", "three"]
+    since, complete = position(second)
+    assert complete
+    leave(second)
+    for n in range(4):  # one more than are kept
+        first.send(frame(TEXT, str(n)))
+        assert first.message() == str(n)
+    second = join(server_with_history, b"?since=" + since.encode())
+    assert [second.message() for _ in range(3)] == ["1", "2", "3"]
+    assert position(second)[1] is False
+    leave(second)
+    for nonsense in (b"?since=x", b"?since=1:", b"?since=0:99999999999999999999"):
+        second = join(server_with_history, nonsense)
+        assert [second.message() for _ in range(3)] == ["1", "2", "3"]
+        assert position(second)[1] is False
+        leave(second)
+    leave(first)
