@@ -11,8 +11,6 @@
 #include "server/http_session.h"
 #include "server/http_transfer.h"
 
-#define DISMISS_GRACE 250 // ms
-
 int64_t http_server_clock(void)
 {
 	struct timespec now;
@@ -92,6 +90,6 @@ void http_server_drain(struct http_server *server)
 void http_server_dismiss(struct http_server *server)
 {
 	for (struct http_session *session = server->sessions; session; session = session->next)
-		if (session->step == HTTP_SESSION_HEAD)
-			timer_arm(server->wheel, &session->timer, DISMISS_GRACE);
+		if (session->local->status && session->step == HTTP_SESSION_HEAD)
+			timer_arm(server->wheel, &session->timer, HTTP_SERVER_MOMENT);
 }

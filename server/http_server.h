@@ -19,6 +19,11 @@ struct http_session;
 struct http_transfer;
 struct websocket_server;
 
+enum {
+	HTTP_SERVER_ASKERS_MAX = 32, // connections that ask for the status, beside all others
+	HTTP_SERVER_MOMENT = 250,    // ms that who holds others up without asking has left
+};
+
 struct http_server {
 	const struct options *options;
 	struct forebay *layer;
@@ -56,7 +61,13 @@ void http_server_retry(struct http_server *server);
 // The next response of each connection is its last; idle connections are closed after a short grace.
 void http_server_drain(struct http_server *server);
 
-// Leaves those connections that have no whole request yet only a moment for it.
+// Whether no more can be accepted of those who ask for the status.
+static inline bool http_server_is_crowded(const struct http_server *server)
+{
+	return server->status_sessions >= HTTP_SERVER_ASKERS_MAX;
+}
+
+// Leaves those of them who have no whole request yet only a moment for it.
 void http_server_dismiss(struct http_server *server);
 
 // Microseconds of the monotonic clock.

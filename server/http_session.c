@@ -249,6 +249,14 @@ void http_session_await_response(struct http_session *session)
 // Heads
 // ---------------------------------------------------------------------------------------------
 
+// DELAY, or less if it is at others' expense.
+static int64_t patience(const struct http_session *session, int64_t delay)
+{
+	bool at_others = session->local->status && http_server_is_crowded(session->server);
+
+	return at_others && delay > HTTP_SERVER_MOMENT ? HTTP_SERVER_MOMENT : delay;
+}
+
 static void await_request(struct http_session *session)
 {
 	int64_t delay = session->server->options->idle_timeout;
@@ -259,7 +267,7 @@ static void await_request(struct http_session *session)
 	}
 	if (session->server->draining && delay > DRAIN_GRACE)
 		delay = DRAIN_GRACE;
-	timer_arm(session->server->wheel, &session->timer, delay);
+	timer_arm(session->server->wheel, &session->timer, patience(session, delay));
 	connection_want_read(&session->connection, true);
 }
 
@@ -270,7 +278,8 @@ static void await_head(struct http_session *session)
 		return;
 	}
 	if (!session->head_timing)
-		http_session_arm(session, session->server->options->head_timeout);
+		http_session_arm(
+		        session, patience(session, session->server->options->head_timeout));
 	session->head_timing = true;
 	connection_want_read(&session->connection, true);
 }

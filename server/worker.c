@@ -33,7 +33,6 @@
 #define SECOND         (1000 / TIMER_TICK)
 #define FILES_SPARE    1024 // descriptors for all but connections, if they can be had
 #define FILES_OTHER    96   // and at least
-#define STATUS_MAX     32   // connections that ask for the status, beside all others
 
 // What the master tells us with; see worker.h.
 static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -103,7 +102,7 @@ static void set_accepting(struct worker *worker, bool status, bool accepting)
 static bool has_room(const struct worker *worker, bool status)
 {
 	if (status)
-		return worker->http.status_sessions < STATUS_MAX;
+		return !http_server_is_crowded(&worker->http);
 	return worker->pool.live - worker->http.status_sessions < worker->connections_max;
 }
 
@@ -144,6 +143,9 @@ static bool accept_one(struct acceptor *acceptor)
 		close(fd);
 		return false;
 	}
+	// The next one waits for a place, which isn't for who only keeps it.
+	if (acceptor->local.status && http_server_is_crowded(&worker->http))
+		http_server_dismiss(&worker->http);
 	return true;
 }
 

@@ -448,6 +448,18 @@ def test_clients_do_not_keep_those_out_who_ask(watch):
     waiting.close()
 
 
+@pytest.mark.parametrize("octets", [b"", b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n", b"GET /he"],
+                         ids=["silent", "answered", "incomplete"])
+def test_those_who_keep_a_connection_do_not_keep_others_out(watch, octets):
+    server = watch("--idle-timeout", "1h", "--head-timeout", "1h")
+    idle = [socket.create_connection(server.status) for _ in range(40)]
+    for connection in idle:
+        connection.sendall(octets)
+    assert ask(server.status, "/healthz").status == 200
+    for connection in idle:
+        connection.close()
+
+
 def test_a_client_that_reads_slowly_gets_all(watch):
     server = watch()
     layer = server.layer()
