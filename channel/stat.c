@@ -239,6 +239,8 @@ static void add_channels(struct forebay *layer, struct forebay_layer_stat *stat)
 		        !shm_table_ring(&layer->table, i, &ring))
 			continue;
 		stat->channels++;
+		if (load_relaxed(&layer->segment.channel[i].lifetime) != 0)
+			continue; // in a group's history nothing waits for anybody
 		read_waiting(layer, &ring, 0, &channel);
 		statistics->messages_pending += channel.pending;
 		if ((double)channel.oldest / 1000 > statistics->messages_max_age)

@@ -107,6 +107,23 @@ TEST(the_last_messages_are_kept_by_number)
 	discard(layer);
 }
 
+TEST(what_is_kept_does_not_count_as_waiting)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.group_histories = "chat.*=3"});
+	struct forebay_layer_stat stat;
+
+	for (int i = 0; i < 5; i++)
+		say(layer, "chat.a", i, 0);
+	EXPECT_INT(forebay_stat(layer, &stat), 0);
+	EXPECT_INT(stat.statistics.messages_pending, 0);
+	EXPECT(stat.statistics.messages_max_age == 0);
+	EXPECT_INT(forebay_group_add(layer, "chat.a", "member"), 0);
+	say(layer, "chat.a", 5, 0);
+	EXPECT_INT(forebay_stat(layer, &stat), 0);
+	EXPECT_INT(stat.statistics.messages_pending, 1);
+	discard(layer);
+}
+
 TEST(members_learn_epoch_and_offset)
 {
 	struct forebay *layer = attach(&(struct forebay_options){.group_histories = "g=10"});
