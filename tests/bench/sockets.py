@@ -5,7 +5,7 @@ bare     tests/bench/websocket_bare.c: one process, one epoll, a read and a send
 forebay  a worker and the demo consumer in a process of its own, --workers and --app-processes of them
 uvicorn  a minimal ASGI application, with uvloop; on `websockets` and on `wsproto`
 daphne   the same application
-uvicorn and daphne get as many processes as Forebay has in all. The client is tests/bench/websocket_load.c.
+uvicorn and daphne get as many processes as Forebay has in all, or --processes-of-others. The client is tests/bench/websocket_load.c.
 CPU is the user and system time of all of a system's processes, without the client's; memory is the
 growth of the sum of their proportional set sizes, of which what is shared with others is a part.
 """
@@ -58,7 +58,7 @@ class System(servers.System):
     connections = 0
 
     def processes_of_others(self):
-        return self.arguments.workers + self.arguments.app_processes
+        return self.arguments.processes_of_others
 
     def check_room(self, processes):
         if self.connections > processes * (descriptors() - 100):
@@ -255,7 +255,7 @@ def text_of(figures, arguments):
                                        list(SYSTEMS).index(row[0])))))
     return "\n\n".join([
         f"{arguments.workers} worker(s) and {arguments.app_processes} demo consumer(s), "
-        f"{arguments.workers + arguments.app_processes} processes of the others, 1 of bare; "
+        f"{arguments.processes_of_others} process(es) of the others, 1 of bare; "
         f"125-octet messages; medians of {arguments.rounds} alternating rounds of "
         f"{arguments.seconds:g} s, of ratios within a round.", *tables])
 
@@ -279,6 +279,8 @@ def add_arguments(parser):
                         help="connections whose memory is measured (10000,50000)")
     parser.add_argument("--workers", type=int, default=1, help="of Forebay (1)")
     parser.add_argument("--app-processes", type=int, default=1, help="demo consumers (1)")
+    parser.add_argument("--processes-of-others", type=int, metavar="N",
+                        help="of uvicorn and daphne (as many as Forebay has in all)")
     parser.add_argument("--only", default=",".join(SYSTEMS), metavar="NAME,...",
                         help="systems to measure: " + ", ".join(SYSTEMS))
 
@@ -288,7 +290,9 @@ def check_arguments(parser, arguments):
     for name in arguments.only:
         if name not in SYSTEMS:
             parser.error(f"no system is called {name}")
-    for name in ("rounds", "seconds", "workers", "app_processes"):
+    if arguments.processes_of_others is None:
+        arguments.processes_of_others = arguments.workers + arguments.app_processes
+    for name in ("rounds", "seconds", "workers", "app_processes", "processes_of_others"):
         if getattr(arguments, name) <= 0:
             parser.error(f"--{name.replace('_', '-')} must be more than 0")
 
