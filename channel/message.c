@@ -307,7 +307,9 @@ void channel_message_open(struct forebay_message *message, const struct channel_
 {
 	message->received = true;
 	message->synthetic = message->copied = message->parsed = false;
-	message->buffer = *buffer;
+	// Most have one span of seventeen.
+	memcpy(&message->buffer, buffer,
+	        offsetof(struct shm_buffer, span) + buffer->count * sizeof buffer->span[0]);
 	message->envelope_length = head->envelope;
 	message->content = NULL;
 	message->content_length = head->content;

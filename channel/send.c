@@ -45,15 +45,23 @@ static bool is_content(unsigned kind, size_t length)
 void channel_outgoing_set(struct channel_outgoing *outgoing, const struct forebay_message *message,
         const char *envelope, size_t length)
 {
-	*outgoing = (struct channel_outgoing){
-	        .envelope = envelope,
-	        .envelope_length = length,
-	        .message = message,
-	        .head = {.envelope = (uint32_t)length,
-	                .content = (uint32_t)message->content_length,
-	                .kind = message->kind},
-	        .length = (uint32_t)(sizeof outgoing->head + length + message->content_length),
+	// Field by field: the compiler would clear a whole one first, octet by octet.
+	outgoing->envelope = envelope;
+	outgoing->envelope_length = length;
+	outgoing->message = message;
+	outgoing->head = (struct channel_message_mem){
+	        .envelope = (uint32_t)length,
+	        .content = (uint32_t)message->content_length,
+	        .kind = message->kind,
 	};
+	outgoing->length = (uint32_t)(sizeof outgoing->head + length + message->content_length);
+	outgoing->destination = NULL;
+	outgoing->sent_at = 0;
+	outgoing->cached = NULL;
+	outgoing->waits = outgoing->refused = false;
+	outgoing->history = (struct channel_history_mem){0};
+	outgoing->will = SHM_WILL_NONE;
+	outgoing->endpoint = 0;
 }
 
 int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_message *message)
@@ -627,6 +635,7 @@ static void delay(struct channel_outgoing *outgoing, const struct purpose *purpo
 static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
         int timeout, const struct purpose *purpose)
 {
+	struct channel_cached *cached;
 	struct channel_outgoing outgoing;
 	enum channel_kind kind;
 	uint64_t id;
@@ -634,7 +643,8 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 
 	if (layer->stale)
 		return -ESTALE;
-	kind = kind_of(channel, &layer->cache[cache_index(channel)], &id);
+	cached = &layer->cache[cache_index(channel)];
+	kind = kind_of(channel, cached, &id);
 	if (kind == CHANNEL_DELAY && !purpose->will && !purpose->destination)
 		return channel_delay_request(layer, message, timeout);
 	result =
@@ -645,7 +655,7 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 	outgoing.endpoint = purpose->endpoint;
 	if (result == 0 && purpose->destination)
 		delay(&outgoing, purpose);
-	outgoing.cached = &layer->cache[cache_index(channel)];
+	outgoing.cached = cached;
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);
