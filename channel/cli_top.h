@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "channel/forebay.h"
+#include "channel/usage.h"
 
 // ---------------------------------------------------------------------------------------------
 // The best of many
@@ -49,20 +50,13 @@ enum top_sort { TOP_RATE, TOP_WAITING, TOP_OLDEST, TOP_FULL, TOP_DROPPED, TOP_NA
 extern const char *const top_sort_names[TOP_SORTS];
 enum top_process_sort { TOP_BY_SLOT, TOP_BY_MESSAGES, TOP_BY_PROCESSOR, TOP_BY_MEMORY };
 
-// What the kernel says about a process.
-struct top_usage {
-	uint64_t started; // ticks after the machine's start; with the pid, which process it is
-	uint64_t ticks;   // of processor time used
-	uint64_t resident, own; // octets of memory; own: without what is shared
-};
-
 struct top_process {
 	uint32_t slot;
 	int32_t pid;
 	char role[17];
 	bool alive;
 	uint64_t sent, received; // of all who had the slot
-	struct top_usage usage;
+	struct channel_usage usage;
 	// Since the look before; negative if that isn't known.
 	double sent_rate, received_rate; // a second
 	double processor;                // percent of one

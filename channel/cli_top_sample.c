@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // cli_top_sample.c - one look at a layer, and at what the kernel says about the processes in it.
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -191,57 +190,6 @@ static int keep_connections(const struct forebay_metric_stat *stat, void *contex
 }
 
 // ---------------------------------------------------------------------------------------------
-// The kernel
-// ---------------------------------------------------------------------------------------------
-
-// Reads a small file of a process. False if there is no such process.
-static bool read_file(
-        const struct top_sample *sample, int32_t pid, const char *name, char *text, size_t size)
-{
-	char path[128];
-	ssize_t got;
-	int file;
-
-	snprintf(path, sizeof path, "%s/%" PRId32 "/%s", sample->proc, pid, name);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return false;
-	got = read(file, text, size - 1);
-	close(file);
-	if (got <= 0)
-		return false;
-	text[got] = '\0';
-	return true;
-}
-
-// False if the kernel doesn't tell.
-static bool read_usage(const struct top_sample *sample, int32_t pid, struct top_usage *usage)
-{
-	uint64_t user, system, resident, shared;
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	char text[1024];
-	const char *behind;
-
-	*usage = (struct top_usage){0};
-	if (!read_file(sample, pid, "stat", text, sizeof text))
-		return false;
-	// The second field is a name in parentheses, with anything in it; see proc(5).
-	behind = strrchr(text, ')');
-	if (!behind || sscanf(behind + 1,
-	                       " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64
-	                       " %*s %*s %*s %*s %*s %*s %" SCNu64,
-	                       &user, &system, &usage->started) != 3)
-		return false;
-	usage->ticks = user + system;
-	if (!read_file(sample, pid, "statm", text, sizeof text) ||
-	        sscanf(text, "%*s %" SCNu64 " %" SCNu64, &resident, &shared) != 2)
-		return false;
-	usage->resident = resident * page;
-	usage->own = resident > shared ? (resident - shared) * page : 0;
-	return true;
-}
-
-// ---------------------------------------------------------------------------------------------
 // Two looks
 // ---------------------------------------------------------------------------------------------
 
@@ -355,7 +303,7 @@ static int look(struct top_sample *sample, struct forebay *layer)
 
 		if (!process->alive)
 			continue;
-		(void)read_usage(sample, process->pid, &process->usage);
+		(void)channel_usage_read(sample->proc, process->pid, &process->usage);
 		result = forebay_stat_process_metrics(
 		        layer, process->slot, keep_connections, process);
 	}

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "server/http_answer.h"
 #include "server/status_page.h"
@@ -34,44 +33,6 @@ static void answer_text(
 bool status_is_listed(const struct forebay_channel_stat *stat)
 {
 	return !stat->inbox && !strchr(stat->name, '?');
-}
-
-// The contents of /proc/PID/NAME, as far as they fit.
-static bool read_proc(int pid, const char *name, char *text, size_t size)
-{
-	char path[48];
-	size_t length;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	length = fread(text, 1, size - 1, file);
-	fclose(file);
-	text[length] = '\0';
-	return length > 0;
-}
-
-bool status_read_usage(int pid, struct status_usage *usage)
-{
-	unsigned long long user, system, resident, shared;
-	double page = (double)sysconf(_SC_PAGESIZE);
-	const char *rest;
-	char text[1024];
-
-	// The name may have any characters, parentheses too; behind it are only numbers.
-	if (!read_proc(pid, "stat", text, sizeof(text)) || !(rest = strrchr(text, ')')) ||
-	        sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-	                &system) != 2)
-		return false;
-	if (!read_proc(pid, "statm", text, sizeof(text)) ||
-	        sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
-		return false;
-	usage->cpu = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-	usage->resident = (double)resident * page;
-	usage->own = shared < resident ? (double)(resident - shared) * page : 0;
-	return true;
 }
 
 // ---------------------------------------------------------------------------------------------

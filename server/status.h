@@ -46,13 +46,3 @@ void status_write_json(struct status_text *text, struct forebay *layer,
 
 // Whether a channel is one that is listed: of those made for one transfer, or one process, there may be any number.
 bool status_is_listed(const struct forebay_channel_stat *stat);
-
-// What the kernel says of a process.
-struct status_usage {
-	double cpu;      // seconds of processor time so far
-	double resident; // octets of memory
-	double own;      // of these, what isn't shared with a file: neither the layer nor libraries
-};
-
-// False if it says nothing.
-bool status_read_usage(int pid, struct status_usage *usage);

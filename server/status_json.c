@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "channel/usage.h"
 #include "server/status.h"
 
 // A list that is being written.
@@ -76,20 +77,21 @@ static int put_own_metric(const struct forebay_metric_stat *stat, void *context)
 static int put_process(const struct forebay_process_stat *stat, void *context)
 {
 	struct list *list = context, gauges = {.text = list->text};
-	struct status_usage usage;
+	struct channel_usage usage;
 
 	separate(list);
 	status_text_print(
 	        list->text, "{\"slot\": %u, \"pid\": %d, \"role\": ", stat->slot, stat->pid);
 	status_text_json(list->text, stat->role);
 	status_text_print(list->text, ", \"alive\": %s", stat->alive ? "true" : "false");
-	if (stat->alive && status_read_usage(stat->pid, &usage)) {
+	if (stat->alive && channel_usage_read("/proc", stat->pid, &usage)) {
 		status_text_print(list->text, ", \"cpu_seconds\": ");
-		status_text_json_number(list->text, usage.cpu);
+		status_text_json_number(
+		        list->text, (double)usage.ticks / (double)sysconf(_SC_CLK_TCK));
 		status_text_print(list->text, ", \"resident_bytes\": ");
-		status_text_json_number(list->text, usage.resident);
+		status_text_json_number(list->text, (double)usage.resident);
 		status_text_print(list->text, ", \"own_bytes\": ");
-		status_text_json_number(list->text, usage.own);
+		status_text_json_number(list->text, (double)usage.own);
 	}
 	status_text_print(list->text, ", \"counters\": ");
 	put_counters(list->text, stat->counters);

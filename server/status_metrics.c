@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "channel/metric_name.h"
+#include "channel/usage.h"
 #include "server/status.h"
 
 struct page {
@@ -244,16 +246,18 @@ static int put_process(const struct forebay_process_stat *stat, void *context)
 {
 	const struct processes *processes = context;
 	struct status_text *text = processes->page->text;
-	struct status_usage usage;
+	struct channel_usage usage;
 
-	if (!stat->alive || !status_read_usage(stat->pid, &usage))
+	if (!stat->alive || !channel_usage_read("/proc", stat->pid, &usage))
 		return 0;
 	status_text_print(text, "%s{role=",
 	        processes->memory ? "forebay_process_resident_memory_bytes"
 	                          : "forebay_process_cpu_seconds_total");
 	status_text_label(text, stat->role);
 	status_text_print(text, ",slot=\"%u\"} ", stat->slot);
-	status_text_number(text, processes->memory ? usage.resident : usage.cpu);
+	status_text_number(text, processes->memory
+	                                 ? (double)usage.resident
+	                                 : (double)usage.ticks / (double)sysconf(_SC_CLK_TCK));
 	status_text_print(text, "\n");
 	return 0;
 }
