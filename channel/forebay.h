@@ -602,7 +602,7 @@ struct forebay_channel_stat {
 	const char *name;
 	uint32_t capacity;
 	enum forebay_policy policy;
-	uint64_t sent, received; // over the channel's life
+	uint64_t sent, received; // over the channel's life; one that is being dropped is received until its reason is counted
 	uint64_t pending;        // waiting now
 	uint64_t full;           // sends refused
 	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none

@@ -102,7 +102,7 @@ static void read_channel(struct forebay *layer, struct shm_ring *ring, int64_t n
 	stat->listeners = count_listeners(channel);
 	stat->full = shm_tally_count(&channel->tally, ring->generation, SHM_COUNT_FULL);
 	read_waiting(layer, ring, base, stat);
-	// Afterwards: what is dropped meanwhile may be subtracted too soon, but never shows as received.
+	// Afterwards: what is dropped meanwhile may be subtracted too soon, but doesn't stay among the received.
 	unread = read_dropped(channel, ring->generation, stat) + stat->pending;
 	stat->received = stat->sent > unread ? stat->sent - unread : 0;
 	stat->statistics = (struct forebay_statistics){

@@ -6,7 +6,7 @@
 //           EXPECT(shm_ring_pop(&ring) == SHM_NONE);
 //   }
 //
-// A failed EXPECT prints where and what, fails the test and returns from the test function. In
+// A failed EXPECT says where and what on stderr, fails the test and returns from the test function. In
 // helper functions use EXPECT too: they must return void, and the caller checks test_failed().
 #pragma once
 
@@ -37,7 +37,7 @@ static bool test_bad;
 #define EXPECT(CONDITION)                                                                          \
 	do {                                                                                       \
 		if (!(CONDITION)) {                                                                \
-			printf("# %s:%d: expected %s\n", __FILE__, __LINE__, #CONDITION);          \
+			fprintf(stderr, "# %s:%d: expected %s\n", __FILE__, __LINE__, #CONDITION);          \
 			test_bad = true;                                                           \
 			return;                                                                    \
 		}                                                                                  \
@@ -47,7 +47,7 @@ static bool test_bad;
 	do {                                                                                       \
 		long long actual_ = (long long)(ACTUAL), expected_ = (long long)(EXPECTED);        \
 		if (actual_ != expected_) {                                                        \
-			printf("# %s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__,         \
+			fprintf(stderr, "# %s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__,         \
 			        #ACTUAL, actual_, expected_);                                      \
 			test_bad = true;                                                           \
 			return;                                                                    \
@@ -58,7 +58,7 @@ static bool test_bad;
 	do {                                                                                       \
 		const char *actual_ = (ACTUAL), *expected_ = (EXPECTED);                           \
 		if (!actual_ || strcmp(actual_, expected_) != 0) {                                 \
-			printf("# %s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__,     \
+			fprintf(stderr, "# %s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__,     \
 			        #ACTUAL, actual_ ? actual_ : "(null)", expected_);                 \
 			test_bad = true;                                                           \
 			return;                                                                    \

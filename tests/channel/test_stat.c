@@ -457,7 +457,8 @@ TEST(who_reads_while_channels_come_and_go_never_sees_nonsense)
 
 			snprintf(name, sizeof name, "n%u", 100 * i);
 			EXPECT_INT(forebay_stat_channel(layer, name, &stat), 0);
-			EXPECT(stat.sent <= 1 && stat.received == 0 && stat.pending <= 1);
+			// One that is being flushed has been taken out, and isn't counted as flushed yet.
+			EXPECT(stat.sent <= 1 && stat.received + stat.pending <= stat.sent);
 		}
 		EXPECT(total(layer).messages_pending <= 16);
 	}
