@@ -151,6 +151,24 @@ static bool is_wanted(struct shm_block_mem *block, uint64_t pos, const struct bo
 	return (int64_t)(bounds->before - pos) > 0 && (sent_at < bounds->from || sent_at > to);
 }
 
+// The next message, if it is there, comes while this one is read; and the slot behind it.
+__attribute__((always_inline)) static inline void fetch_next(
+        const struct shm_ring *ring, const struct shm_pool *pool, uint64_t pos)
+{
+	uint64_t word = load_relaxed(shm_ring_slot(ring, pos));
+	struct shm_block_mem *block;
+
+	if (SLOT_CYCLE(word) != cycle_of(ring, pos))
+		return;
+	block = shm_pool_block(pool, SLOT_HANDLE(word));
+	if (!block)
+		return;
+	prefetch_write(block);
+	for (int line = 1; line < SHM_PREFETCH_LINES; line++)
+		__builtin_prefetch((const char *)block + line * SHM_LINE);
+	__builtin_prefetch(shm_ring_slot(ring, pos + 1));
+}
+
 __attribute__((always_inline)) static inline enum shm_result pop(
         struct shm_ring *ring, struct shm_pool *pool, const struct bounds *bounds, uint32_t *handle)
 {
@@ -190,6 +208,7 @@ __attribute__((always_inline)) static inline enum shm_result pop(
 			store_release(&ring->mem->head, pos + 1);
 			*handle = SLOT_HANDLE(word);
 			ring->taken = pos;
+			fetch_next(ring, pool, pos + 1);
 			return SHM_OK;
 		}
 		pos++; // claimed by another, an old mark, or nonsense
