@@ -371,7 +371,8 @@ static const char *put_framing(struct out *out, struct http_response *response,
 	}
 	if (response->status == 204 || (response->status == 304 && !announced))
 		has_length = false;
-	if (response->status == 205) { // without content too (RFC 9110, 15.3.6), but clients don't know
+	if (response->status ==
+	        205) { // without content too (RFC 9110, 15.3.6), but clients don't know
 		response->length = 0;
 		has_length = true;
 	}

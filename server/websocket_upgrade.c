@@ -20,9 +20,9 @@ _Static_assert(sizeof(struct websocket_session) <= sizeof(struct http_session),
 // What is kept while a verdict is awaited.
 struct websocket_upgrade {
 	char key[WEBSOCKET_KEY_SIZE];
-	char *receive_channel;                     // where the consumer wants messages; NULL: as usual
-	int deflate;                               // window bits, or 0
-	bool answering;                            // with an ordinary HTTP response
+	char *receive_channel; // where the consumer wants messages; NULL: as usual
+	int deflate;           // window bits, or 0
+	bool answering;        // with an ordinary HTTP response
 	char extensions[WEBSOCKET_DEFLATE_ANSWER]; // header field line, if deflate
 	char offered[];                            // subprotocols: "a, b", NUL-terminated
 };
@@ -138,11 +138,10 @@ void websocket_upgrade_begin(struct http_session *session)
 	if (wait)
 		http_session_await_response(session);
 	else
-		accept_it(session,
-		        (struct websocket_session_setup){.key = handshake.key,
-		                .headers = extensions,
-		                .headers_length = strlen(extensions),
-		                .deflate = deflate});
+		accept_it(session, (struct websocket_session_setup){.key = handshake.key,
+		                           .headers = extensions,
+		                           .headers_length = strlen(extensions),
+		                           .deflate = deflate});
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -214,12 +213,11 @@ static void accept_as_told(struct http_session *session, struct websocket_messag
 		return;
 	}
 	session->upgrade = NULL;
-	accept_it(session,
-	        (struct websocket_session_setup){.key = upgrade->key,
-	                .headers = headers,
-	                .headers_length = (size_t)length,
-	                .deflate = upgrade->deflate,
-	                .receive_channel = upgrade->receive_channel});
+	accept_it(session, (struct websocket_session_setup){.key = upgrade->key,
+	                           .headers = headers,
+	                           .headers_length = (size_t)length,
+	                           .deflate = upgrade->deflate,
+	                           .receive_channel = upgrade->receive_channel});
 	free(upgrade);
 	// A closed connection frees it.
 	connection->protocol->on_message(connection, shared);

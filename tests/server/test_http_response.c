@@ -112,7 +112,8 @@ TEST(fields_about_the_connection_are_dropped)
 {
 	start(false, 1, true);
 	EXPECT_STRING(
-	        first("{\"headers\": {\"Connection\": \"closed, x-close\", \"transfer-ENCODING\": \"gzip\", "
+	        first("{\"headers\": {\"Connection\": \"closed, x-close\", \"transfer-ENCODING\": "
+	              "\"gzip\", "
 	              "\"Keep-Alive\": \"1\", \"Upgrade\": \"x\", \"Date\": \"x\", \"Server\": "
 	              "\"x\", \"Content-Length\": \"77\", \"Trailer\": \"x\", "
 	              "\"Proxy-Connection\": \"x\"}, \"content\": \"abc\"}"),

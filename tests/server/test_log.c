@@ -130,8 +130,8 @@ TEST(repeats_are_counted_and_reported)
 	EXPECT(second);
 	*second++ = '\0';
 	EXPECT_STRING(after_time(content), "warning worker 2: request 0 is bad");
-	EXPECT_STRING(
-	        after_time(second), "warning worker 2: 4 more like this, the last: request 4 is bad\n");
+	EXPECT_STRING(after_time(second),
+	        "warning worker 2: 4 more like this, the last: request 4 is bad\n");
 }
 
 TEST(a_long_repeat_is_cut)
