@@ -230,6 +230,18 @@ MUTANTS = {
          "	shm_pool_free(table->pool, handle);\n"
          "	shm_process_count(table->self, SHM_COUNT_DISPLACED, 1);\n"),
     ]),
+    "displace_given_first": ("ring.c", [
+        ("			ring->given = pos;\n", "			ring->given = load_relaxed(&ring->mem->tail);\n"),
+    ]),
+    "shut_only_if_free": ("table.c", [
+        ("	if (result != SHM_FULL)\n		return result;\n",
+         "	if (result != SHM_OK || result == SHM_OK)\n		return SHM_OK;\n"),
+    ]),
+    "shut_by_name": ("table.c", [
+        ("	result = seal(table, ring, true, loss_of(&table->segment->channel[ring->id]), NULL);\n"
+         "	if (result == SHM_OK)\n",
+         "	result = SHM_OK;\n"),
+    ]),
     "peek_judged_before": ("peek.c", [
         ("	return shm_pool_view(pool, buffer->handle, &again) && is_same(buffer, &again) &&\n"
          "	       is_there(ring, block, glimpse->pos, &glimpse->waiting);\n",

@@ -345,6 +345,15 @@ static void unreachable(struct scene *scene)
 	store_relaxed(bucket_of(scene, "alpha"), 0);
 }
 
+// By one who couldn't have the entry, which is then left to be taken.
+static void shut(struct scene *scene)
+{
+	store_relaxed(
+	        &channel(scene, &scene->beta)->owner, SHM_OWN_HELD(scene->a.self.uid + 1));
+	EXPECT_INT(shm_table_shut(&scene->a.table, &scene->beta), SHM_OK);
+	store_relaxed(&channel(scene, &scene->beta)->owner, SHM_CHANNEL_LIVE);
+}
+
 static shm_atomic64 *group_word(struct scene *scene)
 {
 	return &scene->a.segment.channel[scene->group.index].group;
@@ -552,6 +561,7 @@ static const struct {
         {"bad_name", bad_name, SHM_FINDING_BAD_NAME, MENDED | NOT_ALONE},
         {"name_twice", name_twice, SHM_FINDING_TWICE, MENDED | ENDED},
         {"unreachable", unreachable, SHM_FINDING_UNREACHABLE, MENDED},
+        {"shut", shut, SHM_FINDING_UNREACHABLE, MENDED},
         {"no_phase", no_phase, SHM_FINDING_BAD_GROUP, IF_ALONE | NOT_ALONE},
         {"no_root", root_out_of_bounds, SHM_FINDING_BAD_GROUP, IF_ALONE | NOT_ALONE},
         {"group_owner", bad_owner_of_a_group, SHM_FINDING_BAD_OWNER, MENDED},
