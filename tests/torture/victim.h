@@ -96,6 +96,10 @@ void victim_die(const uint64_t number[2]);
 void victim_die_in_group(bool changing);
 void victim_die_announced(uint64_t number);
 
+// Or in the middle of that, or of its farewell: its claim isn't settled, and what it claimed to be about to send was
+// sent or not.
+void victim_die_claiming(uint64_t number, bool farewell, bool sent);
+
 // Attaches to a second layer, which is made if it isn't there, and removes it.
 struct forebay *victim_make_layer(void);
 void victim_remove_made(void);
@@ -135,6 +139,7 @@ void victim_leave_receive_event(void);
 void victim_ready_announce(void);
 void victim_ready_deliver(void);
 void victim_ready_detach(void);
+void victim_ready_detach_announced(void);
 void victim_ready_farewell(void);
 void victim_ready_group_send(void);
 void victim_ready_keep(void);

@@ -10,7 +10,7 @@
 #include "tests/torture/victim.h"
 
 #define COMPLAINTS_MAX 10 // printed of one operation
-#define PATTERNS       "small=2,fresh=2/drop-oldest,*=100\n" VICTIM_HISTORY
+#define PATTERNS       "small=2,websocket.*=2,fresh=2/drop-oldest,*=100\n" VICTIM_HISTORY
 
 const char *const world_violation_names[WORLD_VIOLATIONS] = {
         [WORLD_BLOCKED] = "blocked",
@@ -237,15 +237,22 @@ static void note_to_group(struct world *world, struct forebay_message *message)
 	note_place(world, message, &stamp);
 }
 
-// The last one of a victim's reply channel, from itself or from whoever reaped it. Returns whether it was from itself.
-static bool note_disconnect(struct world *world, struct forebay_message *message)
+// The first one or the last one of a victim's reply channel, from itself or from whoever reaped it. Returns whether
+// it was from itself. What has no reply channel only fills the room there is.
+static bool note_will(struct world *world, struct forebay_message *message)
 {
 	const char *name = forebay_message_reply_channel(message);
 	size_t length;
 	unsigned kind;
 
+	if (!name)
+		return true;
+	if (strcmp(forebay_message_channel(message), "websocket.connect") == 0) {
+		world->connects++;
+		return true;
+	}
 	world->disconnects++;
-	if (!name || strcmp(name, victim_report->name) != 0)
+	if (strcmp(name, victim_report->name) != 0)
 		world_complain(world, WORLD_TORN, "the end of another reply channel");
 	return forebay_message_content(message, &length, &kind) != NULL;
 }
@@ -260,8 +267,7 @@ static void note(struct world *world, struct forebay_message *message)
 		note_to_group(world, message);
 		return;
 	}
-	world->connects += strcmp(channel, "websocket.connect") == 0;
-	if (strcmp(channel, "websocket.disconnect") == 0 && !note_disconnect(world, message))
+	if (strncmp(channel, "websocket.", 10) == 0 && !note_will(world, message))
 		return;
 	if (!traffic_read(message, &stamp)) {
 		world_complain(world, WORLD_TORN, "a message from \"%s\"", channel);
