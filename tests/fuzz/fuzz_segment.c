@@ -18,6 +18,7 @@
 #include "shm/compact.h"
 #include "shm/metric.h"
 #include "shm/prefix.h"
+#include "shm/will.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {

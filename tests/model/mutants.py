@@ -246,12 +246,12 @@ MUTANTS = {
         ("	settle_wills(table, slot);\n", "	(void)settle_wills;\n"),
     ]),
     "will_taken_for_published": ("reaper.c", [
-        ("published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);",
-         "published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot) || true;"),
+        ("bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+         "bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) || true;"),
     ]),
     "will_taken_for_not_published": ("reaper.c", [
-        ("published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);",
-         "published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot) && false;"),
+        ("bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+         "bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) && false;"),
     ]),
     # When the blocks have been freed, they don't say any more what was published.
     "will_judged_last": ("reaper.c", [

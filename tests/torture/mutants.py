@@ -341,15 +341,15 @@ MUTANTS = [
     (
         "what was about to be announced is taken for announced",
         "shm/reaper.c",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot) || true;",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) || true;",
         "announce",
     ),
     (
         "a farewell that was sent is taken for not sent",
         "shm/reaper.c",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot) && false;",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) && false;",
         "farewell",
     ),
     (
