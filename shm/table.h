@@ -18,6 +18,7 @@
 //   3. its own link is marked, then it is unlinked. Done by anybody who meets the sealed ring, so a
 //      stopped owner holds up nobody: the name can be made anew at another index at once.
 //   4. generation + 1, owner = FREE
+// Who can't wait until the owner word is LIVE seals and unlinks all the same (shm_table_shut()).
 // A group ends in the same way; what seals it is its own word (compact.h).
 #pragma once
 
