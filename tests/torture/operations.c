@@ -279,6 +279,7 @@ static void stage_due(struct world *world)
 
 static void stage_due_and_full(struct world *world)
 {
+	world->again = true;
 	stage_full(world);
 	stage_delayed(world, "small", 100);
 }
