@@ -16,9 +16,8 @@ static uint64_t meaning_of(uint64_t will)
 {
 	enum shm_will_state state = SHM_WILL_STATE(will);
 
-	return shm_will_claimed(will)
-	               ? SHM_WILL(state, SHM_WILL_SLOT(will), SHM_WILL_HANDLE(will))
-	               : (uint64_t)state;
+	return shm_will_claimed(will) ? SHM_WILL(state, SHM_WILL_SLOT(will), SHM_WILL_HANDLE(will))
+	                              : (uint64_t)state;
 }
 
 // Of a dead process that wasn't reaped yet, it is part of that finding.
@@ -52,8 +51,7 @@ static bool look_at_will(struct examination *examination, uint32_t index, struct
 	if (SHM_ENDPOINT_GENERATION(state) == SHM_ENDPOINT_FIRST(segment->identity))
 		return suspect(found, SHM_FINDING_BAD_WILL, will,
 		        "endpoint %u, which was never open", index);
-	return owner == 0 &&
-	       suspect(found, SHM_FINDING_LOST_WILL, will, "endpoint %u", index);
+	return owner == 0 && suspect(found, SHM_FINDING_LOST_WILL, will, "endpoint %u", index);
 }
 
 // A claim with more in its word stays one, for the next look.
@@ -62,8 +60,7 @@ static bool mend_word(struct examination *examination, uint32_t index, uint64_t 
 	struct shm_segment *segment = examination->segment;
 	bool meant = will != meaning_of(will);
 
-	return cas_acq_rel(
-	        &segment->wills[index], &will, meant ? meaning_of(will) : SHM_WILL_NONE);
+	return cas_acq_rel(&segment->wills[index], &will, meant ? meaning_of(will) : SHM_WILL_NONE);
 }
 
 static bool mend_will(struct examination *examination, const struct suspicion *found)
@@ -79,8 +76,8 @@ static bool mend_will(struct examination *examination, const struct suspicion *f
 		return shm_reaper_settle_will(table, found->index, found->word);
 	case SHM_FINDING_LOST_WILL:
 		// Ours for a moment, so that nobody opens endpoints there; then an orphan's, to be adopted.
-		return cas_acquire(&table->segment->endpoint_zones[zone], &nobody,
-		               table->self->uid) &&
+		return cas_acquire(
+		               &table->segment->endpoint_zones[zone], &nobody, table->self->uid) &&
 		       shm_reaper_release_endpoint_zone(table, zone, table->self->uid);
 	default:
 		return false;

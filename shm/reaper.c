@@ -154,8 +154,7 @@ bool shm_reaper_settle_will(struct shm_table *table, uint32_t index, uint64_t wi
 {
 	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));
 
-	return cas_acq_rel(
-	        &table->segment->wills[index], &will, shm_will_settled(will, published));
+	return cas_acq_rel(&table->segment->wills[index], &will, shm_will_settled(will, published));
 }
 
 // Settles what users of SLOT had claimed, in whatever zone: one that died as the reaper of another had that

@@ -20,8 +20,8 @@ static void open_history(void)
 
 	for (int i = auditor; i >= 0; i--) {
 		model_act_for(i);
-		MODEL_ASSERT(shm_table_make_history(&own[i].table, "a", 2, LIFETIME,
-		                     &own[i].ring[0]) == SHM_OK);
+		MODEL_ASSERT(shm_table_make_history(
+		                     &own[i].table, "a", 2, LIFETIME, &own[i].ring[0]) == SHM_OK);
 	}
 	model_act_for(auditor);
 }
@@ -131,8 +131,8 @@ static void audit_offsets(struct model_own *auditor)
 	}
 	MODEL_ASSERT(tail - FIRST >= given && tail - FIRST <= given + (uint64_t)model_deaths());
 	MODEL_ASSERT(all >> (tail - FIRST) == 0);
-	MODEL_ASSERT(pending <= 2 && pending + (uint64_t)model_deaths() >=
-	                                     (tail - FIRST < 2 ? tail - FIRST : 2));
+	MODEL_ASSERT(pending <= 2 &&
+	             pending + (uint64_t)model_deaths() >= (tail - FIRST < 2 ? tail - FIRST : 2));
 	while (shm_ring_pop(&auditor->ring[0], &auditor->pool, &handle) == SHM_OK)
 		shm_pool_free(&auditor->pool, handle);
 	support_audit_all(auditor);

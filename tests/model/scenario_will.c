@@ -126,7 +126,8 @@ static void audit(struct model_own *auditor)
 
 MODEL_SCENARIO(will_announce) = {
         .name = "will/announce",
-        .intent = "an announcement is followed by the end, or never was, if both its maker and the heir die",
+        .intent = "an announcement is followed by the end, or never was, if both its maker and the "
+                  "heir die",
         .processes = 2,
         .killable = 3,
         .kills = 2,

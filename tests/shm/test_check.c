@@ -254,8 +254,7 @@ static void claim_of_nobody(struct scene *scene)
 
 static void claim_of_the_living(struct scene *scene)
 {
-	scribble_will(scene, scene->endpoint,
-	        SHM_WILL(SHM_WILL_EXECUTING, scene->a.self.slot, 3));
+	scribble_will(scene, scene->endpoint, SHM_WILL(SHM_WILL_EXECUTING, scene->a.self.slot, 3));
 }
 
 static void lost_will(struct scene *scene)
@@ -400,8 +399,7 @@ static void unreachable(struct scene *scene)
 // By one who couldn't have the entry, which is then left to be taken.
 static void shut(struct scene *scene)
 {
-	store_relaxed(
-	        &channel(scene, &scene->beta)->owner, SHM_OWN_HELD(scene->a.self.uid + 1));
+	store_relaxed(&channel(scene, &scene->beta)->owner, SHM_OWN_HELD(scene->a.self.uid + 1));
 	EXPECT_INT(shm_table_shut(&scene->a.table, &scene->beta), SHM_OK);
 	store_relaxed(&channel(scene, &scene->beta)->owner, SHM_CHANNEL_LIVE);
 }
@@ -737,8 +735,7 @@ TEST(each_damage_is_found_and_mended_if_it_can_be)
 }
 
 // What a repair makes of a claim of nobody's on the scene's endpoint, whose block was SENT or not.
-static void expect_settled(
-        enum shm_will_state claim, bool sent, enum shm_will_state expected)
+static void expect_settled(enum shm_will_state claim, bool sent, enum shm_will_state expected)
 {
 	uint32_t slot = SHM_UID_SLOT(NOBODY), handle = 7;
 	struct scene scene;

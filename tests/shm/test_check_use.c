@@ -16,8 +16,8 @@ enum {
 };
 
 // Announces the reply channel, or executes its will, into the ring, which may be full.
-static void say(struct attachment *own, uint32_t endpoint, struct shm_ring *ring,
-        enum shm_will_state state)
+static void say(
+        struct attachment *own, uint32_t endpoint, struct shm_ring *ring, enum shm_will_state state)
 {
 	struct shm_buffer buffer;
 	bool sent;

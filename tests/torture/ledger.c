@@ -73,8 +73,8 @@ void ledger_placed(
 	static const uint64_t message_mask = LEDGER_SENDERS * (uint64_t)LEDGER_MESSAGES - 1;
 
 	uint64_t hash = (epoch ^ offset * 0x9e3779b97f4a7c15ull) * 0xc2b2ae3d27d4eb4full;
-	uint64_t word = (hash & ~message_mask) |
-	                ((sender * LEDGER_MESSAGES + number) & message_mask);
+	uint64_t word =
+	        (hash & ~message_mask) | ((sender * LEDGER_MESSAGES + number) & message_mask);
 	// By other bits than those that are kept; what another place had there is forgotten.
 	_Atomic uint64_t *entry = &ledger->place[(hash ^ hash >> 32) % LEDGER_PLACES];
 	uint64_t before = atomic_exchange(entry, word);

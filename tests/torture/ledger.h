@@ -43,9 +43,10 @@ struct ledger {
 	_Atomic uint32_t senders;
 	_Atomic uint64_t messages, receipts;
 	_Atomic uint64_t deliveries; // to members of groups
-	_Atomic uint64_t sights; // of messages in histories
+	_Atomic uint64_t sights;     // of messages in histories
 	_Atomic uint64_t violations[LEDGER_VIOLATIONS];
-	_Atomic uint64_t place[LEDGER_PLACES]; // in histories: a hash of it, and which message stands there
+	_Atomic uint64_t
+	        place[LEDGER_PLACES]; // in histories: a hash of it, and which message stands there
 	struct ledger_sender sender[LEDGER_SENDERS];
 };
 
@@ -64,8 +65,8 @@ void ledger_sent(struct ledger *ledger, uint32_t sender, uint32_t number);
 void ledger_received(struct ledger *ledger, uint64_t sender, uint64_t number);
 
 // Enters that a message stands at OFFSET of the history that is the EPOCH's, and finds out whether another does.
-void ledger_placed(struct ledger *ledger, uint64_t epoch, uint64_t offset, uint64_t sender,
-        uint64_t number);
+void ledger_placed(
+        struct ledger *ledger, uint64_t epoch, uint64_t offset, uint64_t sender, uint64_t number);
 
 // Messages that were sent and not received, by kind. Exact when nobody is at work.
 void ledger_missing(struct ledger *ledger, uint64_t missing[LEDGER_KINDS]);

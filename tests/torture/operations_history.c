@@ -43,16 +43,14 @@ struct sight {
 
 static struct sight begin_sight(struct world *world, const struct forebay_history *asked)
 {
-	return (struct sight){.world = world,
-	        .epoch = asked->epoch,
-	        .offset = asked->offset,
-	        .whole = true};
+	return (struct sight){
+	        .world = world, .epoch = asked->epoch, .offset = asked->offset, .whole = true};
 }
 
 // One message of a history: whole, at its place, in its sender's order, and in order of the offsets. The first may be
 // of another epoch than was asked for, whose offsets begin anywhere.
-static void judge_place(struct sight *sight, const struct traffic_stamp *stamp,
-        const struct world_place *place)
+static void judge_place(
+        struct sight *sight, const struct traffic_stamp *stamp, const struct world_place *place)
 {
 	uint32_t number = (uint32_t)(stamp->number % WORLD_NUMBERS);
 
@@ -66,7 +64,8 @@ static void judge_place(struct sight *sight, const struct traffic_stamp *stamp,
 		sight->offset = place->offset - 1;
 		sight->whole = false;
 	}
-	if (place->epoch != sight->epoch || place->offset <= sight->offset || number < sight->next[stamp->sender])
+	if (place->epoch != sight->epoch || place->offset <= sight->offset ||
+	        number < sight->next[stamp->sender])
 		world_complain(sight->world, WORLD_REORDERED,
 		        "message %u of sender %u at offset %llu comes after %llu", number,
 		        (unsigned)stamp->sender, (unsigned long long)place->offset,
@@ -99,8 +98,8 @@ static void judge_sight(
 		        "a history is called complete, and has holes up to %llu",
 		        (unsigned long long)asked->offset);
 	if (sight->count > VICTIM_KEPT)
-		world_complain(sight->world, WORLD_DOUBLED, "a history has %u messages",
-		        sight->count);
+		world_complain(
+		        sight->world, WORLD_DOUBLED, "a history has %u messages", sight->count);
 }
 
 static struct sight read_history(struct world *world, struct forebay_history *history)

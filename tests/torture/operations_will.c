@@ -18,8 +18,8 @@ static void meet_dead_announced(struct world *world)
 // Or in the middle of saying so, or of the farewell.
 static void meet_dead_claiming(struct world *world, bool farewell, bool sent)
 {
-	uint64_t number = world_number(
-	        world, WORLD_DOOMED, farewell || sent ? WORLD_MUST : WORLD_NEVER);
+	uint64_t number =
+	        world_number(world, WORLD_DOOMED, farewell || sent ? WORLD_MUST : WORLD_NEVER);
 	pid_t pid = fork();
 
 	if (pid == 0)

@@ -44,6 +44,6 @@ static int see(struct forebay_message *kept, void *context)
 void victim_act_history(void)
 {
 	victim_report->history = victim_asked;
-	victim_report->result = forebay_group_history(
-	        victim_own, VICTIM_LOG, &victim_report->history, see, NULL);
+	victim_report->result =
+	        forebay_group_history(victim_own, VICTIM_LOG, &victim_report->history, see, NULL);
 }

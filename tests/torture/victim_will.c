@@ -69,8 +69,7 @@ static void farewell_doomed(void)
 
 	forebay_message_reset(message);
 	forebay_put_text(message, "reply_channel", name);
-	victim_need(
-	        forebay_reply_farewell(victim_own, name, "websocket.disconnect", message) == 0);
+	victim_need(forebay_reply_farewell(victim_own, name, "websocket.disconnect", message) == 0);
 }
 
 void victim_die_announced(uint64_t number)

@@ -6,7 +6,8 @@
 #include "tests/torture/ledger.h"
 
 enum {
-	WORKER_STAYING = 4, // channels that are listened to all the time, and groups of the same names
+	WORKER_STAYING =
+	        4, // channels that are listened to all the time, and groups of the same names
 };
 
 enum worker_role {

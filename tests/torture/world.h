@@ -108,8 +108,8 @@ void world_send(struct world *world, struct forebay *from, enum world_sender sen
 void world_got(struct world *world, const struct traffic_stamp *stamp);
 
 // Enters the place of a message in a history, which is the same whoever tells it.
-void world_placed(struct world *world, const struct traffic_stamp *stamp,
-        const struct world_place *place);
+void world_placed(
+        struct world *world, const struct traffic_stamp *stamp, const struct world_place *place);
 
 // b receives all there is.
 void world_drain(struct world *world);
