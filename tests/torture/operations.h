@@ -37,7 +37,7 @@ struct operation {
 extern const struct operation operations[];
 extern const uint32_t operation_count;
 
-// The same for groups, for wills and for histories of groups.
+// The same for groups, for wills and, the last ones, for histories of groups.
 extern const struct operation group_operations[];
 extern const uint32_t group_operation_count;
 extern const struct operation will_operations[];

@@ -127,6 +127,8 @@ static bool victims_came(const struct world *world)
 // A group of b by a plain channel and by a reply channel, without a history yet.
 static void stage_group(struct world *world)
 {
+	// What is kept isn't counted as sent, and its positions can't be told from others when its ring is another's.
+	world->again = true;
 	memset(&known, 0, sizeof known);
 	known.ended = true;
 	if (forebay_group_add(world->a, VICTIM_LOG, VICTIM_LOG) != 0 ||

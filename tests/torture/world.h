@@ -66,7 +66,7 @@ struct world {
 	struct inventory before; // with nothing going on
 	uint64_t dropped;        // counted so, at the trial's beginning
 	int64_t uncounted;       // messages published, less those counted as sent; likewise
-	bool again;              // in this trial some are published again, and counted once
+	bool again; // in this trial some are published again, and counted once, or kept in a history
 
 	uint64_t trial;
 	const char *what; // the operation and the way it is disturbed, for complaints
