@@ -235,7 +235,8 @@ MUTANTS = {
     ]),
     "shut_only_if_free": ("table.c", [
         ("	if (result != SHM_FULL)\n		return result;\n",
-         "	if (result != SHM_OK || result == SHM_OK)\n		return SHM_OK;\n"),
+         "	if (result == SHM_FULL)\n		return SHM_OK;\n"
+         "	if (result != SHM_FULL)\n		return result;\n"),
     ]),
     "shut_by_name": ("table.c", [
         ("	result = seal(table, ring, true, loss_of(&table->segment->channel[ring->id]), NULL);\n"
