@@ -602,11 +602,12 @@ struct forebay_channel_stat {
 	const char *name;
 	uint32_t capacity;
 	enum forebay_policy policy;
-	uint64_t sent, received; // over the channel's life; one that is being dropped is received until its reason is counted
-	uint64_t pending;        // waiting now
-	uint64_t full;           // sends refused
-	int64_t oldest;          // age of the oldest waiting message in ms; -1 if none
-	uint32_t listeners;      // processes that listen
+	// Over the channel's life. One that is being dropped is received until its reason is counted.
+	uint64_t sent, received;
+	uint64_t pending;   // waiting now
+	uint64_t full;      // sends refused
+	int64_t oldest;     // age of the oldest waiting message in ms; -1 if none
+	uint32_t listeners; // processes that listen
 	bool inbox; // all that is sent to one process's reply channels; nobody else can send there
 	struct forebay_statistics statistics;
 	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _DISPLACED, _GONE (to reply

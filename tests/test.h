@@ -37,7 +37,7 @@ static bool test_bad;
 #define EXPECT(CONDITION)                                                                          \
 	do {                                                                                       \
 		if (!(CONDITION)) {                                                                \
-			fprintf(stderr, "# %s:%d: expected %s\n", __FILE__, __LINE__, #CONDITION);          \
+			fprintf(stderr, "# %s:%d: expected %s\n", __FILE__, __LINE__, #CONDITION); \
 			test_bad = true;                                                           \
 			return;                                                                    \
 		}                                                                                  \
@@ -47,8 +47,8 @@ static bool test_bad;
 	do {                                                                                       \
 		long long actual_ = (long long)(ACTUAL), expected_ = (long long)(EXPECTED);        \
 		if (actual_ != expected_) {                                                        \
-			fprintf(stderr, "# %s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__,         \
-			        #ACTUAL, actual_, expected_);                                      \
+			fprintf(stderr, "# %s:%d: %s is %lld, expected %lld\n", __FILE__,          \
+			        __LINE__, #ACTUAL, actual_, expected_);                            \
 			test_bad = true;                                                           \
 			return;                                                                    \
 		}                                                                                  \
@@ -58,8 +58,8 @@ static bool test_bad;
 	do {                                                                                       \
 		const char *actual_ = (ACTUAL), *expected_ = (EXPECTED);                           \
 		if (!actual_ || strcmp(actual_, expected_) != 0) {                                 \
-			fprintf(stderr, "# %s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__,     \
-			        #ACTUAL, actual_ ? actual_ : "(null)", expected_);                 \
+			fprintf(stderr, "# %s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__,      \
+			        __LINE__, #ACTUAL, actual_ ? actual_ : "(null)", expected_);       \
 			test_bad = true;                                                           \
 			return;                                                                    \
 		}                                                                                  \
