@@ -5,14 +5,15 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "channel/cli_command.h"
+#include "channel/quantity.h"
 #include "channel/utf8.h"
 
 struct command {
@@ -115,6 +116,7 @@ const char channel_cli_summary[] =
 
 #define LAYER_HELP CHANNEL_CLI_LAYER_HELP
 #define HELP_HELP  CHANNEL_CLI_HELP_HELP
+#define TIME_HELP  CHANNEL_CLI_TIME_HELP
 
 static const struct command commands[] = {
         {
@@ -127,14 +129,12 @@ static const struct command commands[] = {
                         "\n"
                         "Sends one message, a JSON object, read from stdin unless it is given.\n"
                         "`content` may be text, or base64 with \"binary\": true.\n"
-                        "\n" LAYER_HELP "  -t, --timeout SEC    wait so long if the channel is "
+                        "\n" LAYER_HELP "  -t, --timeout TIME   wait so long if the channel is "
                         "full (default 0)\n"
-                        "  -a, --after TIME     have it delivered so much later: seconds, or with "
-                        "a\n"
-                        "                       unit, as 1500ms, 2.5s, 10m, 1h, 2d. Any process "
-                        "that\n"
-                        "                       uses the layer then delivers it; this one "
-                        "ends.\n" HELP_HELP "\n"
+                        "  -a, --after TIME     have it delivered so much later, by any process "
+                        "that uses\n"
+                        "                       the layer then: this one ends\n" HELP_HELP
+                        "\n" TIME_HELP
                         "Exit status: 0 sent, 1 not sent (stderr says why), 2 wrong usage,\n"
                         "3 the channel stayed full.\n",
         },
@@ -154,7 +154,7 @@ static const struct command commands[] = {
                         "\n" LAYER_HELP "  -n, --count N        end after N messages (default 1; "
                         "with --peek, all)\n"
                         "  -f, --follow         don't end\n"
-                        "  -t, --timeout SEC    wait at most so long for each (default: for ever)\n"
+                        "  -t, --timeout TIME   wait at most so long for each (default: for ever)\n"
                         "  -c, --with-channel   print {\"channel\": NAME, \"message\": "
                         "{...}}\n"
                         "  -g, --gaps           print {\"gap\": N, \"message\": {...}}, N being "
@@ -162,7 +162,7 @@ static const struct command commands[] = {
                         "                       channel's messages didn't come here since the "
                         "last one that did\n"
                         "  -p, --peek           print what waits without taking it, and "
-                        "end\n" HELP_HELP "\n"
+                        "end\n" HELP_HELP "\n" TIME_HELP
                         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n",
         },
         {
@@ -252,48 +252,37 @@ static const struct option options[] = {
         {NULL, 0, NULL, 0},
 };
 
-// Seconds, with a fraction if need be, to milliseconds; a negative number is for ever.
+// A time, to milliseconds. Negative means for ever.
 static bool parse_timeout(const char *text, int *timeout)
 {
-	char *end;
-	double seconds = strtod(text, &end);
+	bool forever = *text == '-';
+	uint64_t time;
 
-	if (end == text || *end || !(seconds <= 1e6))
+	text += forever;
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_TIME, INT32_MAX, &time))
 		return false;
-	*timeout = seconds < 0 ? -1 : (int)(seconds * 1000 + 0.5);
+	*timeout = forever ? -1 : (int)time;
 	return true;
 }
 
-// Seconds, or with a unit, to milliseconds, as many as a message can be delayed.
 static bool parse_after(const char *text, int *after)
 {
-	static const struct {
-		const char *name;
-		double milliseconds;
-	} units[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
-	char *end;
-	double number = strtod(text, &end), most = FOREBAY_DELAY_MAX;
+	uint64_t time;
 
-	if (end == text || !(number >= 0))
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_TIME, FOREBAY_DELAY_MAX, &time))
 		return false;
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-		if (strcmp(end, units[i].name) != 0)
-			continue;
-		if (number * units[i].milliseconds > most)
-			return false;
-		*after = (int)(number * units[i].milliseconds + 0.5);
-		return true;
-	}
-	return false;
+	*after = (int)time;
+	return true;
 }
 
 static bool parse_count(const char *text, long *count)
 {
-	char *end;
+	uint64_t number;
 
-	errno = 0;
-	*count = strtol(text, &end, 10);
-	return end != text && !*end && errno == 0 && *count > 0;
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_NUMBER, LONG_MAX, &number))
+		return false;
+	*count = (long)number;
+	return number > 0;
 }
 
 // Takes in one option. Returns false if its argument is wrong.

@@ -23,6 +23,7 @@ struct channel_cli_arguments {
 
 #define CHANNEL_CLI_LAYER_HELP                                                                     \
 	"  -l, --layer NAME     the layer (default: $FOREBAY_LAYER, or \"default\")\n"
+#define CHANNEL_CLI_TIME_HELP "TIME is in seconds, or has a unit: 1500ms, 2.5s, 10m, 1h, 2d.\n"
 #define CHANNEL_CLI_HELP_HELP "  -h, --help           show this\n"
 
 // A sentence on stderr, after the subcommand's name.

@@ -336,10 +336,10 @@ const char channel_cli_tail_help[] =
         "next.\n"
         "\n" CHANNEL_CLI_LAYER_HELP
         "  -n, --count N        end after N messages (default: don't end)\n"
-        "  -t, --timeout SEC    end when none has passed for so long (default: don't)\n"
+        "  -t, --timeout TIME   end when none has passed for so long (default: don't)\n"
         "  -c, --with-channel   print {\"channel\": NAME, \"message\": {...}}\n"
-        "  -g, --gaps           print {\"gap\": N, \"message\": {...}}\n" CHANNEL_CLI_HELP_HELP "\n"
-        "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n";
+        "  -g, --gaps           print {\"gap\": N, \"message\": {...}}\n" CHANNEL_CLI_HELP_HELP
+        "\n" CHANNEL_CLI_TIME_HELP "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n";
 
 // Prints what has passed since the last round.
 static int watch_all(struct forebay *layer, const struct channel_cli_arguments *arguments,

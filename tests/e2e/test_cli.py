@@ -94,8 +94,15 @@ def test_receive_waits_for_a_message(layer):
 
 
 def test_receive_times_out(layer):
-    result = forebay(layer, "receive", "--timeout", "0.05", "nothing")
-    assert result.returncode == 3 and not result.stdout
+    for timeout in ("0.05", "50ms", "50MS"):
+        result = forebay(layer, "receive", "--timeout", timeout, "nothing")
+        assert result.returncode == 3 and not result.stdout
+
+
+@pytest.mark.parametrize("timeout", ["", "-", "--1", "1x", "1 s", "25d", "0x10", "1e1", "inf"])
+def test_what_is_no_timeout(layer, timeout):
+    result = forebay(layer, "receive", f"--timeout={timeout}", "nothing")
+    assert result.returncode == 2 and b"not a good value" in result.stderr
 
 
 def test_layers_are_apart(layer):
