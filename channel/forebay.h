@@ -602,7 +602,7 @@ struct forebay_channel_stat {
 	const char *name;
 	uint32_t capacity;
 	enum forebay_policy policy;
-	// Over the channel's life. One that is being dropped is received until its reason is counted.
+	// Over the channel's life. One that is being dropped is among the received until its reason is counted.
 	uint64_t sent, received;
 	uint64_t pending;   // waiting now
 	uint64_t full;      // sends refused

@@ -441,6 +441,8 @@ static void disarm(struct forebay *layer)
 
 int forebay_receive(struct forebay *layer, int timeout, struct forebay_message **message)
 {
+	int64_t now;
+
 	*message = NULL;
 	if (layer->stale)
 		return -ESTALE;
@@ -457,9 +459,10 @@ int forebay_receive(struct forebay *layer, int timeout, struct forebay_message *
 		return receive_blocking(layer, timeout, message);
 	if (layer->bell.fifo >= 0)
 		return arm(layer, message);
-	if (channel_deliver(layer, channel_now(), false) > 0)
+	now = channel_now();
+	if (channel_deliver(layer, now, false) > 0)
 		*message = poll_all(layer);
-	channel_housekeep(layer, channel_now(), true);
+	channel_housekeep(layer, now, true);
 	return *message ? 0 : FOREBAY_TIMEOUT;
 }
 

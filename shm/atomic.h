@@ -109,3 +109,5 @@ static inline void copy_acquire(void *to, const void *from, size_t length)
 
 // Has the cache line at ADDRESS, which needn't be a valid one, come to this core for writing. Only a hint.
 #define prefetch_write(ADDRESS) __builtin_prefetch(ADDRESS, 1)
+// A word that tells only what to prefetch: nothing else may depend on it.
+#define load_hint(OBJECT) load_relaxed(OBJECT)

@@ -151,6 +151,25 @@ static bool is_wanted(struct shm_block_mem *block, uint64_t pos, const struct bo
 	return (int64_t)(bounds->before - pos) > 0 && (sent_at < bounds->from || sent_at > to);
 }
 
+// A receiver that is behind waits for memory more than for anything else: the next slot, and the block that it names,
+// are in the cache of the sender's core, and the claim is a locked operation, which nothing overtakes. So they are
+// sent for while the message before them is read. (Whoever has caught up finds no next message, and sends for nothing.)
+__attribute__((always_inline)) static inline void fetch_next(
+        const struct shm_ring *ring, const struct shm_pool *pool, uint64_t pos)
+{
+	uint64_t word = load_hint(shm_ring_slot(ring, pos));
+	struct shm_block_mem *block = SLOT_CYCLE(word) == cycle_of(ring, pos)
+	                                      ? shm_pool_block(pool, SLOT_HANDLE(word))
+	                                      : NULL;
+
+	if (!block)
+		return;
+	prefetch_write(block); // to be claimed, and freed
+	for (int line = 1; line < SHM_PREFETCH_LINES; line++)
+		__builtin_prefetch((const char *)block + line * SHM_LINE);
+	__builtin_prefetch(shm_ring_slot(ring, pos + 1));
+}
+
 __attribute__((always_inline)) static inline enum shm_result pop(
         struct shm_ring *ring, struct shm_pool *pool, const struct bounds *bounds, uint32_t *handle)
 {
@@ -182,14 +201,13 @@ __attribute__((always_inline)) static inline enum shm_result pop(
 		        !is_wanted(block, pos, bounds))
 			return SHM_EMPTY;
 		// The claim is a locked operation, which nothing overtakes: the message comes at the same time.
-		for (int line = 1; block && line < SHM_PREFETCH_LINES; line++)
-			__builtin_prefetch((const char *)block + line * SHM_LINE);
 		// The message as its sender wrote it; and before we look for senders that wait for room.
 		// Death after this line: a block HELD by us.
 		if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
 			store_release(&ring->mem->head, pos + 1);
 			*handle = SLOT_HANDLE(word);
 			ring->taken = pos;
+			fetch_next(ring, pool, pos + 1);
 			return SHM_OK;
 		}
 		pos++; // claimed by another, an old mark, or nonsense

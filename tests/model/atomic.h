@@ -96,3 +96,4 @@ typedef struct {
 	} while (0)
 
 #define prefetch_write(ADDRESS) ((void)(ADDRESS))
+#define load_hint(OBJECT)       ((void)(OBJECT), (uint64_t)0)
