@@ -43,6 +43,20 @@ void channel_cli_complain(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+void channel_cli_complain_of_channel(const char *channel)
+{
+	channel_cli_complain(
+	        "'%s' is not a channel's name (1 to %d printable ASCII characters), or a reply "
+	        "channel that never was",
+	        channel, FOREBAY_NAME_MAX);
+}
+
+const char *channel_cli_reason(int result)
+{
+	return result == FOREBAY_BAD_NAME ? "it isn't the name of a plain channel or a stream"
+	                                  : forebay_strerror(result);
+}
+
 int channel_cli_flush(void)
 {
 	static bool told; // once is enough
@@ -80,11 +94,12 @@ void channel_cli_quote(const char *text)
 static int run_flush(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	uint64_t count = 0;
-	int result = forebay_flush(
-	        layer, arguments->name_count > 0 ? arguments->names[0] : NULL, &count);
+	const char *channel = arguments->name_count > 0 ? arguments->names[0] : NULL;
+	int result = forebay_flush(layer, channel, &count);
 
 	if (result != 0) {
-		channel_cli_complain("can't flush: %s", forebay_strerror(result));
+		channel_cli_complain("can't flush %s: %s", channel ? channel : "the layer",
+		        channel_cli_reason(result));
 		return EXIT_FAILED;
 	}
 	printf("%" PRIu64 " %s dropped\n", count, count == 1 ? "message" : "messages");

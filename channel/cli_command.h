@@ -29,6 +29,12 @@ struct channel_cli_arguments {
 // A sentence on stderr, after the subcommand's name.
 __attribute__((format(printf, 1, 2))) void channel_cli_complain(const char *format, ...);
 
+// That nothing can be sent to CHANNEL, nor it be in a group.
+void channel_cli_complain_of_channel(const char *channel);
+
+// forebay_strerror(RESULT), but for what receives or looks into a channel: says of FOREBAY_BAD_NAME what isn't right then.
+const char *channel_cli_reason(int result);
+
 // Flushes stdout. What could not be written (a full disk, a reader that left) is a failure.
 int channel_cli_flush(void);
 

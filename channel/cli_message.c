@@ -124,10 +124,7 @@ static int explain_send(const char *channel, int result)
 		complain_of_size();
 		break;
 	case FOREBAY_BAD_NAME:
-		channel_cli_complain(
-		        "'%s' is not a channel name (1 to %d printable ASCII characters), or a "
-		        "reply channel that never was",
-		        channel, FOREBAY_NAME_MAX);
+		channel_cli_complain_of_channel(channel);
 		break;
 	default:
 		channel_cli_complain("can't send to %s: %s", channel, forebay_strerror(result));
@@ -264,7 +261,7 @@ static int listen_to_all(struct forebay *layer, const struct channel_cli_argumen
 		if (result == 0)
 			continue;
 		channel_cli_complain(
-		        "can't listen to %s: %s", arguments->names[i], forebay_strerror(result));
+		        "can't listen to %s: %s", arguments->names[i], channel_cli_reason(result));
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;
@@ -303,9 +300,7 @@ static int explain_look(const char *channel, int result)
 {
 	if (result >= 0 && result != FOREBAY_BAD_NAME)
 		return EXIT_DONE;
-	channel_cli_complain("can't look into %s: %s", channel,
-	        result == FOREBAY_BAD_NAME ? "it isn't a plain channel or a stream"
-	                                   : forebay_strerror(result));
+	channel_cli_complain("can't look into %s: %s", channel, channel_cli_reason(result));
 	return EXIT_FAILED;
 }
 

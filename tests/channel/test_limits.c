@@ -457,3 +457,19 @@ TEST(the_first_pattern_that_matches_decides_how_much_a_channel_takes)
 	EXPECT_INT(accepted(layer, "http.response"), 100);
 	discard(layer);
 }
+
+TEST(what_an_outcome_says_fits_whatever_it_came_from)
+{
+	struct forebay *layer = attach_small();
+	struct forebay_metric metric;
+
+	EXPECT_INT(forebay_group_add(layer, "a\tb", "x"), FOREBAY_BAD_NAME);
+	EXPECT_INT(forebay_metric_open(layer, "a b", FOREBAY_METRIC_GAUGE, NULL, &metric),
+	        FOREBAY_BAD_NAME);
+	EXPECT(!strstr(forebay_strerror(FOREBAY_BAD_NAME), "channel"));
+	EXPECT(strstr(forebay_strerror(FOREBAY_NO_CHANNEL), "groups"));
+	EXPECT(strstr(forebay_strerror(FOREBAY_NO_CHANNEL), "metrics"));
+	EXPECT_STRING(forebay_strerror(-ENOENT), strerror(ENOENT));
+	EXPECT_STRING(forebay_strerror(1000), "unknown result");
+	discard(layer);
+}

@@ -126,7 +126,16 @@ def test_send_refuses_what_is_too_large(layer):
 @pytest.mark.parametrize("name", ["", "a\tb", "\u00e9", "x" * 201])
 def test_send_refuses_bad_names(layer, name):
     result = forebay(layer, "send", name, "{}")
-    assert result.returncode == 1 and result.stderr
+    assert result.returncode == 1 and b"not a channel's name" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["flush"], ["receive"], ["receive", "--peek"], ["tail"]], ids=" ".join)
+@pytest.mark.parametrize("name", ["a\tb", "a!0000000000000001"])
+def test_what_cannot_be_received_from_is_named(layer, arguments, name):
+    result = forebay(layer, *arguments, name)
+    assert result.returncode == 1
+    assert name.encode() in result.stderr and b"it isn't the name of a plain channel or a stream" in result.stderr
 
 
 def test_send_says_when_a_channel_is_full(layer):
