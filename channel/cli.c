@@ -43,6 +43,37 @@ void channel_cli_complain(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+static const struct option options[] = {
+        {"layer", required_argument, NULL, 'l'},
+        {"timeout", required_argument, NULL, 't'},
+        {"after", required_argument, NULL, 'a'},
+        {"count", required_argument, NULL, 'n'},
+        {"follow", no_argument, NULL, 'f'},
+        {"with-channel", no_argument, NULL, 'c'},
+        {"gaps", no_argument, NULL, 'g'},
+        {"peek", no_argument, NULL, 'p'},
+        {"since", required_argument, NULL, 'S'},
+        {"json", no_argument, NULL, 'j'},
+        {"repair", no_argument, NULL, 'r'},
+        {"interval", required_argument, NULL, 'i'},
+        {"batch", no_argument, NULL, 'b'},
+        {"sort", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+};
+
+bool channel_cli_takes(
+        const struct channel_cli_arguments *arguments, const char *what, const char *letters)
+{
+	for (const struct option *option = options; option->name; option++) {
+		if (!arguments->given[option->val] || strchr(letters, option->val))
+			continue;
+		channel_cli_complain("%s takes no --%s", what, option->name);
+		return false;
+	}
+	return true;
+}
+
 void channel_cli_complain_of_channel(const char *channel)
 {
 	channel_cli_complain(
@@ -139,6 +170,7 @@ static const struct command commands[] = {
                 .letters = "ta",
                 .names_min = 1,
                 .names_max = 2,
+                .understands = channel_cli_send_understands,
                 .run = channel_cli_send,
                 .help = "Usage: forebay send [OPTIONS] CHANNEL [JSON|-]\n"
                         "\n"
@@ -148,8 +180,8 @@ static const struct command commands[] = {
                         "full (default 0)\n"
                         "  -a, --after TIME     have it delivered so much later, by any process "
                         "that uses\n"
-                        "                       the layer then: this one ends\n" HELP_HELP
-                        "\n" TIME_HELP
+                        "                       the layer then: this one ends; without "
+                        "--timeout\n" HELP_HELP "\n" TIME_HELP
                         "Exit status: 0 sent, 1 not sent (stderr says why), 2 wrong usage,\n"
                         "3 the channel stayed full.\n",
         },
@@ -159,6 +191,7 @@ static const struct command commands[] = {
                 .names_min = 1,
                 .names_max = INT32_MAX,
                 .defaults = {.timeout = -1},
+                .understands = channel_cli_receive_understands,
                 .run = channel_cli_receive,
                 .help = "Usage: forebay receive [OPTIONS] CHANNEL...\n"
                         "\n"
@@ -168,7 +201,7 @@ static const struct command commands[] = {
                         "prints those that wait, and leaves them there.\n"
                         "\n" LAYER_HELP "  -n, --count N        end after N messages (default 1; "
                         "with --peek, all)\n"
-                        "  -f, --follow         don't end\n"
+                        "  -f, --follow         don't end; without --count\n"
                         "  -t, --timeout TIME   wait at most so long for each (default: for ever)\n"
                         "  -c, --with-channel   print {\"channel\": NAME, \"message\": "
                         "{...}}\n"
@@ -177,7 +210,8 @@ static const struct command commands[] = {
                         "                       channel's messages didn't come here since the "
                         "last one that did\n"
                         "  -p, --peek           print what waits without taking it, and "
-                        "end\n" HELP_HELP "\n" TIME_HELP
+                        "end; without --timeout\n"
+                        "                       and --follow\n" HELP_HELP "\n" TIME_HELP
                         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n",
         },
         {
@@ -248,25 +282,6 @@ bool channel_cli_knows(const char *name)
 	return find_command(name) != NULL;
 }
 
-static const struct option options[] = {
-        {"layer", required_argument, NULL, 'l'},
-        {"timeout", required_argument, NULL, 't'},
-        {"after", required_argument, NULL, 'a'},
-        {"count", required_argument, NULL, 'n'},
-        {"follow", no_argument, NULL, 'f'},
-        {"with-channel", no_argument, NULL, 'c'},
-        {"gaps", no_argument, NULL, 'g'},
-        {"peek", no_argument, NULL, 'p'},
-        {"since", required_argument, NULL, 'S'},
-        {"json", no_argument, NULL, 'j'},
-        {"repair", no_argument, NULL, 'r'},
-        {"interval", required_argument, NULL, 'i'},
-        {"batch", no_argument, NULL, 'b'},
-        {"sort", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-};
-
 // A time, to milliseconds. Negative means for ever.
 static bool parse_timeout(const char *text, int *timeout)
 {
@@ -300,9 +315,18 @@ static bool parse_count(const char *text, long *count)
 	return number > 0;
 }
 
+static const struct option *find_option(int letter)
+{
+	for (const struct option *option = options; option->name; option++)
+		if (option->val == letter)
+			return option;
+	return NULL;
+}
+
 // Takes in one option. Returns false if its argument is wrong.
 static bool take_option(int letter, const char *value, struct channel_cli_arguments *arguments)
 {
+	arguments->given[letter] = letter != 'l'; // which all have a use for
 	switch (letter) {
 	case 'l':
 		arguments->layer = value;
@@ -339,6 +363,19 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 	}
 }
 
+// What getopt_long() has answered LETTER to; WORD is the last that it has done with.
+static void complain_of_option(int letter, const char *word)
+{
+	if (letter == ':')
+		channel_cli_complain("%s needs a value", word);
+	else if (optopt == 0) // a long one
+		channel_cli_complain("no such option: %s", word);
+	else if (find_option(optopt))
+		channel_cli_complain("--%s takes no value", find_option(optopt)->name);
+	else
+		channel_cli_complain("no such option: -%c", optopt);
+}
+
 // Returns -1 if the command is to be run, else the exit status.
 static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 {
@@ -351,13 +388,11 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 			fputs(command->help, stdout);
 			return channel_cli_flush();
 		}
-		if (letter == ':')
-			channel_cli_complain("%s needs a value", argv[optind - 1]);
-		else if (letter == '?' || (letter != 'l' && !strchr(command->letters, letter)))
-			channel_cli_complain("no such option: %s", argv[optind - 1]);
+		if (letter == ':' || letter == '?')
+			complain_of_option(letter, argv[optind - 1]);
 		else if (!take_option(letter, optarg, arguments))
 			channel_cli_complain("not a good value: %s", optarg);
-		else
+		else if (channel_cli_takes(arguments, command->name, command->letters))
 			continue;
 		return EXIT_USAGE;
 	}

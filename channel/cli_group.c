@@ -211,14 +211,15 @@ static int print_history(struct forebay *layer, const struct channel_cli_argumen
 
 static const struct verb {
 	const char *name;
-	int least, most; // arguments, itself among them
+	int least, most;     // arguments, itself among them
+	const char *letters; // of the options it has a use for, besides --layer
 	int (*run)(struct forebay *layer, const struct channel_cli_arguments *arguments);
 } verbs[] = {
-        {"add", 3, 3, add},
-        {"discard", 3, 3, discard},
-        {"list", 1, 2, list},
-        {"send", 2, 3, send_to_all},
-        {"history", 2, 2, print_history},
+        {"add", 3, 3, "", add},
+        {"discard", 3, 3, "", discard},
+        {"list", 1, 2, "j", list},
+        {"send", 2, 3, "", send_to_all},
+        {"history", 2, 2, "S", print_history},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -240,7 +241,7 @@ bool channel_cli_group_understands(const struct channel_cli_arguments *arguments
 	else if (arguments->name_count < verb->least || arguments->name_count > verb->most)
 		channel_cli_complain("wrong number of arguments for %s", name);
 	else
-		return true;
+		return channel_cli_takes(arguments, name, verb->letters);
 	return false;
 }
 

@@ -142,16 +142,18 @@ static int send_message(struct forebay *layer, struct forebay_message *message,
 	return forebay_send_after(layer, channel, message, arguments->after);
 }
 
+bool channel_cli_send_understands(const struct channel_cli_arguments *arguments)
+{
+	// It never waits then.
+	return !arguments->given['a'] || channel_cli_takes(arguments, "--after", "a");
+}
+
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	const char *channel = arguments->names[0];
 	struct forebay_message *message;
 	int result, status;
 
-	if (arguments->after != 0 && arguments->timeout != 0) {
-		channel_cli_complain("--after and --timeout don't go together: it never waits");
-		return EXIT_USAGE;
-	}
 	message = channel_cli_message(layer, arguments->name_count > 1 ? arguments->names[1] : "-");
 	if (!message)
 		return EXIT_FAILED;
@@ -394,6 +396,13 @@ int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *
 // ---------------------------------------------------------------------------------------------
 // Receiving
 // ---------------------------------------------------------------------------------------------
+
+bool channel_cli_receive_understands(const struct channel_cli_arguments *arguments)
+{
+	if (arguments->given['p'])
+		return channel_cli_takes(arguments, "--peek", "pncg");
+	return !arguments->given['f'] || channel_cli_takes(arguments, "--follow", "ftcg");
+}
 
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
