@@ -573,7 +573,8 @@ enum forebay_counter {
 	FOREBAY_COUNT_GONE,      // sends refused, or messages dropped: reply channel ended
 	FOREBAY_COUNT_EXPIRED,   // messages dropped: unread for too long
 	FOREBAY_COUNT_TOO_LARGE, // sends refused
-	FOREBAY_COUNT_BAD, // sends refused, or messages dropped: malformed, or memory scribbled over
+	// Sends refused: FOREBAY_BAD_NAME, FOREBAY_BAD_MESSAGE, -EUCLEAN. Messages dropped: malformed, or scribbled over.
+	FOREBAY_COUNT_BAD,
 	FOREBAY_COUNT_NO_MEMORY,  // sends refused: no free block
 	FOREBAY_COUNT_NO_CHANNEL, // sends refused, channels not opened or listened to: table full
 	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush
