@@ -60,8 +60,7 @@ const char *forebay_strerror(int result)
 	        [FOREBAY_BAD_NAME] = "the name isn't valid, or not for this use",
 	        [FOREBAY_BAD_MESSAGE] = "the message is malformed",
 	        [FOREBAY_NO_MEMORY] = "the layer's message memory is all in use",
-	        [FOREBAY_NO_CHANNEL] = "a table of the layer is full: of channels, reply channels, "
-	                               "groups or metrics",
+	        [FOREBAY_NO_CHANNEL] = "the layer has no room for more channels, groups or metrics",
 	};
 
 	if (result < 0)
