@@ -385,9 +385,8 @@ static void settle(struct delivery *delivery, uint32_t handle)
 	}
 	switch (send_on(delivery, handle, time)) {
 	case 0:
-		// Both, so that what was sent is what was received, or dropped.
+		// Since it was sent twice.
 		shm_process_count(&layer->self, FOREBAY_COUNT_RECEIVED, 1);
-		shm_process_count(&layer->self, FOREBAY_COUNT_SENT, 1);
 		shm_pool_free(&layer->pool, handle);
 		delivery->delivered++;
 		return;

@@ -567,7 +567,7 @@ FOREBAY_API int forebay_group_history(struct forebay *layer, const char *group,
 
 // Why messages did not arrive. Counted over the life of the layer, never decreasing.
 enum forebay_counter {
-	FOREBAY_COUNT_SENT, // messages sent: sends that have returned, so not one whose sender was killed in it
+	FOREBAY_COUNT_SENT,      // messages sent
 	FOREBAY_COUNT_RECEIVED,  // messages received
 	FOREBAY_COUNT_FULL,      // sends refused: channel full
 	FOREBAY_COUNT_GONE,      // sends refused, or messages dropped: reply channel ended

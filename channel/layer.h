@@ -271,7 +271,7 @@ int channel_outgoing_keep(
 // Puts the message into GROUP's history, if that has one, and tells its copies so.
 void channel_history_add(
         struct forebay *layer, const char *group, struct channel_outgoing *outgoing);
-// Counts NUMBER sends that ended with RESULT.
+// Counts NUMBER sends that ended with RESULT; those that were published are counted already.
 void channel_count(struct forebay *layer, int result, uint64_t number);
 // What is due after a send, sent or not.
 void channel_sent(struct forebay *layer);

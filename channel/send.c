@@ -291,13 +291,17 @@ static enum shm_result push(struct forebay *layer, struct shm_ring *ring, enum s
 	return result;
 }
 
-// The same into a channel of that KIND.
-static enum shm_result push_into(struct forebay *layer, struct channel_cached *cached,
-        enum channel_kind kind, uint32_t handle, struct shm_block_mem *block)
+// The same into a channel of that KIND, and counts it as sent.
+static enum shm_result publish(struct forebay *layer, struct shm_ring *ring, enum channel_kind kind,
+        enum shm_policy policy, uint32_t handle, struct shm_block_mem *block)
 {
-	if (kind == CHANNEL_DELAY)
-		return channel_delay_push(layer, &cached->ring, handle, block);
-	return push(layer, &cached->ring, cached->policy, handle, block);
+	enum shm_result result;
+
+	shm_process_sends(&layer->self, handle);
+	result = kind == CHANNEL_DELAY ? channel_delay_push(layer, ring, handle, block)
+	                               : push(layer, ring, policy, handle, block);
+	shm_process_sent(&layer->self, result == SHM_OK);
+	return result;
 }
 
 // What follows a message that was published: who is to see to it learns of it.
@@ -395,7 +399,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 			break;
 		if (cached->policy != SHM_REFUSE)
 			outgoing->waits = false;
-		pushed = push_into(layer, cached, kind, buffer.handle, block);
+		pushed = publish(layer, &cached->ring, kind, cached->policy, buffer.handle, block);
 		if (pushed == SHM_CLOSED) {
 			shm_table_unlink(&layer->table, &cached->ring);
 			cached->name[0] = '\0';
@@ -449,9 +453,9 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	if (result == SHM_OK) {
 		channel_message_append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
 		word = load_relaxed(&layer->segment.endpoint[index].ring);
-		result = find_inbox(layer, word, &inbox)
-		                 ? push(layer, &inbox, SHM_REFUSE, buffer.handle, block)
-		                 : SHM_CLOSED;
+		result = find_inbox(layer, word, &inbox) ? publish(layer, &inbox, CHANNEL_REPLY,
+		                                                   SHM_REFUSE, buffer.handle, block)
+		                                         : SHM_CLOSED;
 		if (result == SHM_OK) {
 			wake_receiver(layer, &inbox);
 			return SHM_OK;
@@ -502,7 +506,7 @@ int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_
 		return FOREBAY_GONE;
 	if (!store(layer, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
-	result = push(layer, &ring, SHM_REFUSE, buffer.handle, block);
+	result = publish(layer, &ring, CHANNEL_REPLY, SHM_REFUSE, buffer.handle, block);
 	if (result == SHM_OK) {
 		wake_receiver(layer, &ring);
 		return 0;
@@ -520,7 +524,6 @@ int channel_outgoing_push(struct forebay *layer, uint64_t inbox, struct channel_
 void channel_count(struct forebay *layer, int result, uint64_t number)
 {
 	static const unsigned char counter[] = {
-	        [FOREBAY_OK] = FOREBAY_COUNT_SENT,
 	        [FOREBAY_FULL] = FOREBAY_COUNT_FULL,
 	        [FOREBAY_TIMEOUT] = FOREBAY_COUNT_FULL,
 	        [FOREBAY_GONE] = FOREBAY_COUNT_GONE,
@@ -533,7 +536,7 @@ void channel_count(struct forebay *layer, int result, uint64_t number)
 
 	if (result == -EUCLEAN)
 		shm_process_count(&layer->self, FOREBAY_COUNT_BAD, number);
-	if (result >= 0 && result < (int)sizeof counter)
+	if (result > 0 && result < (int)sizeof counter)
 		shm_process_count(&layer->self, counter[result], number);
 }
 

@@ -58,6 +58,9 @@ struct shm_process_mem {
 	// The group that this process is inside, or 0: until it leaves, nobody frees a cell of that group.
 	// Written by this process and, when it is dead, by its reaper. See group.h.
 	_Alignas(SHM_LINE) shm_atomic64 hazard;
+	// The block that this process is about to publish, or published last, and the low half of what its count of sent
+	// messages is when it has been: handle:32 | count:32. See shm_process_sends().
+	shm_atomic64 sending;
 
 	// Kept over all incarnations, so a sum over the slots is exact whoever dies.
 	_Alignas(SHM_LINE_PAIR) shm_atomic64 counters[SHM_COUNTERS];
@@ -109,4 +112,25 @@ static inline void shm_process_count(struct shm_process *self, unsigned counter,
 	shm_atomic64 *word = &self->mem->counters[counter];
 
 	store_relaxed(word, load_relaxed(word) + number);
+}
+
+// To publish a block and to count it as sent are two steps, between which this process may die. So it says before
+// which block that will be. Its reaper, before it gives back anything else, sees whether the block was published, and
+// counts it if it isn't counted yet: see shm_reaper_release(). Between the two calls nothing else is published and counted.
+// Wait-free, a store each.
+static inline void shm_process_sends(struct shm_process *self, uint32_t handle)
+{
+	uint64_t sent = load_relaxed(&self->mem->counters[SHM_COUNT_SENT]);
+
+	store_relaxed(&self->mem->sending, (uint64_t)handle << 32 | (uint32_t)(sent + 1));
+}
+
+// PUBLISHED: whether it was. If not, the caller still HOLDs the block.
+static inline void shm_process_sent(struct shm_process *self, bool published)
+{
+	if (published)
+		shm_process_count(self, SHM_COUNT_SENT, 1);
+	else
+		store_relaxed(&self->mem->sending,
+		        (uint32_t)load_relaxed(&self->mem->counters[SHM_COUNT_SENT]));
 }

@@ -137,7 +137,8 @@ bool shm_reaper_release_endpoint_zone(struct shm_table *table, uint32_t zone, ui
 	return true;
 }
 
-// Whether the block that a will names, claimed by a user of SLOT, was never published; see will.h.
+// Whether the block HANDLE, which a user of SLOT was about to publish, never was. It was HELD by it, and it did nothing
+// else before it died or said that it had been published, so it can't have received or reused it.
 static bool is_unpublished(struct shm_table *table, uint32_t handle, uint32_t slot)
 {
 	struct shm_block_mem *block = shm_pool_block(table->pool, handle);
@@ -178,6 +179,22 @@ static void release_endpoints(struct shm_table *table, uint32_t slot)
 	}
 }
 
+// Counts what a user of SLOT had published and not counted. The outcome is one store, after which nobody asks again: a
+// reaper that dies later leaves blocks that tell nothing any more.
+static void settle_sending(struct shm_table *table, uint32_t slot)
+{
+	struct shm_process_mem *process = &table->segment->processes[slot];
+	uint64_t sent = load_relaxed(&process->counters[SHM_COUNT_SENT]);
+	uint64_t sending = load_relaxed(&process->sending);
+
+	if ((uint32_t)sending != (uint32_t)(sent + 1))
+		return;
+	if (is_unpublished(table, (uint32_t)(sending >> 32), slot))
+		store_relaxed(&process->sending, (uint32_t)sent);
+	else
+		store_relaxed(&process->counters[SHM_COUNT_SENT], sent + 1);
+}
+
 static void release_channels(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
 {
 	for (uint32_t index = 0; index < table->segment->channels; index++) {
@@ -192,8 +209,9 @@ static void release_channels(struct shm_table *table, uint32_t slot, struct shm_
 
 void shm_reaper_release(struct shm_table *table, uint32_t slot, struct shm_reaped *reaped)
 {
-	// Endpoints first: senders learn at once that nobody is there, and wills are judged by blocks
-	// that are freed below.
+	// What was about to be sent, and wills, are judged by blocks that are freed below. With the endpoints senders learn
+	// that nobody is there.
+	settle_sending(table, slot);
 	release_endpoints(table, slot);
 	shm_compact_release(table, slot);
 	shm_prefix_recover(table->segment, slot);

@@ -22,7 +22,7 @@
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 11
+#define LAYOUT_VERSION 12
 #define PAGE           4096
 #define OPEN_TRIES     16 // of one attach, because others removed the segment under it
 

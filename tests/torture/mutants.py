@@ -97,6 +97,27 @@ MUTANTS = [
         "send",
     ),
     (
+        "the reaper doesn't count what the dead had published",
+        "shm/reaper.c",
+        "	settle_sending(table, slot);",
+        "	(void)settle_sending;",
+        "send",
+    ),
+    (
+        "the reaper counts what the dead hadn't published",
+        "shm/reaper.c",
+        "	if (is_unpublished(table, (uint32_t)(sending >> 32), slot))",
+        "	if (is_unpublished(table, (uint32_t)(sending >> 32), slot) && false)",
+        "send",
+    ),
+    (
+        "the reaper forgets that it saw that the dead hadn't published",
+        "shm/reaper.c",
+        "		store_relaxed(&process->sending, (uint32_t)sent);",
+        "		(void)sent;",
+        "reap",
+    ),
+    (
         "the reaper doesn't look for extents that no head lists",
         "shm/reaper.c",
         "if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle))",

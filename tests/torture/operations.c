@@ -290,6 +290,7 @@ static struct forebay_channel_stat look_at_delayed(struct world *world)
 
 static void stage_due_and_full(struct world *world)
 {
+	world->again = true;
 	stage_full(world);
 	stage_delayed(world, "small", 100);
 	delayed_before = look_at_delayed(world);

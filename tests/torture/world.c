@@ -127,6 +127,28 @@ static uint64_t count_dropped(struct world *world)
 	       stat.counters[FOREBAY_COUNT_DISPLACED];
 }
 
+// Messages that were ever published, by the rings' positions (marks aren't messages, nor are copies in a history), less
+// those that all processes have counted as sent. Not 0, for rings don't begin with position 0; but always the same.
+static int64_t count_uncounted(struct world *world)
+{
+	const struct shm_segment *segment = &world->a->segment;
+	struct forebay_layer_stat stat;
+	uint64_t published = 0;
+
+	for (uint32_t index = 0; index < segment->channels; index++) {
+		const struct shm_channel_mem *channel = &segment->channel[index];
+		struct shm_ring ring;
+
+		if (!shm_table_ring(&world->a->table, index, &ring))
+			continue;
+		published += load_relaxed(&channel->lifetime) > 0 ? load_relaxed(&channel->base)
+		                                                  : shm_ring_tail(&ring);
+		published -= ring.generation;
+	}
+	(void)forebay_stat(world->a, &stat);
+	return (int64_t)(published - stat.statistics.messages_count);
+}
+
 void world_begin(struct world *world, const char *what, uint32_t instruction)
 {
 	world->what = what;
@@ -140,6 +162,8 @@ void world_begin(struct world *world, const char *what, uint32_t instruction)
 	// Nobody keeps the house in this trial, or each would take another way than the recorded one.
 	store_relaxed(&world->a->segment.housekeeping->begun, (uint64_t)channel_now());
 	world->dropped = count_dropped(world);
+	world->uncounted = count_uncounted(world);
+	world->again = false;
 }
 
 uint64_t world_number(struct world *world, enum world_sender sender, enum world_fate fate)
@@ -413,11 +437,17 @@ void world_settle(struct world *world, uint32_t losses)
 {
 	struct inventory now;
 	char text[512];
+	int64_t uncounted;
 
 	world_drain(world);
 	(void)forebay_reap(world->a);
 	use_credit(world);
 	(void)forebay_stat_channels(world->a, judge_channel, world);
+	uncounted = count_uncounted(world) - world->uncounted;
+	if (uncounted != 0 && !world->again)
+		world_complain(world, WORLD_MISCOUNTED,
+		        "%lld messages more were published than counted as sent",
+		        (long long)uncounted);
 	inventory_end_idle(world->a);
 	inventory_end_groups(world->a);
 	inventory_take(world->a, &now);

@@ -49,7 +49,7 @@ enum world_violation {
 	WORLD_REORDERED,  // or came before an earlier one of its sender
 	WORLD_LOST,       // or not at all, or the count of lost ones is too low
 	WORLD_ASLEEP,     // somebody would have slept with work waiting
-	WORLD_MISCOUNTED, // a channel's statistics contradict each other
+	WORLD_MISCOUNTED, // statistics contradict each other, or what is there
 	WORLD_VIOLATIONS
 };
 
@@ -60,6 +60,8 @@ struct world {
 	char member[WORLD_MEMBERS][FOREBAY_NAME_SIZE];
 	struct inventory before; // with nothing going on
 	uint64_t dropped;        // counted so, at the trial's beginning
+	int64_t uncounted;       // messages published, less those counted as sent; likewise
+	bool again;              // in this trial some are published again, and counted once
 
 	uint64_t trial;
 	const char *what; // the operation and the way it is disturbed, for complaints
