@@ -276,7 +276,7 @@ TEST(a_full_memory_ends_a_history_rather_than_leave_a_hole)
 TEST(what_is_no_history_is_refused_with_a_sentence)
 {
 	static const char *const refused[] = {"a", "a=0", "a=8193", "a=1/", "a=1/0", "a=1/1X",
-	        "a=1/1K/", "a=1/1K/1d", "a=1/1K/1s/1", "=1", "a=1,", "a=1,,b=1", "a=1/2K/999999h"};
+	        "a=1/1K/", "a=1/1K/1w", "a=1/1K/1s/1", "=1", "a=1,", "a=1,,b=1", "a=1/2K/999999h"};
 	struct forebay *layer;
 
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
