@@ -304,7 +304,7 @@ TEST(what_is_not_kept_is_missed_whoever_has_the_entry)
 TEST(what_is_no_history_is_refused_with_a_sentence)
 {
 	static const char *const refused[] = {"a", "a=0", "a=8193", "a=1/", "a=1/0", "a=1/1X",
-	        "a=1/1K/", "a=1/1K/1d", "a=1/1K/1s/1", "=1", "a=1,", "a=1,,b=1", "a=1/2K/999999h"};
+	        "a=1/1K/", "a=1/1K/1w", "a=1/1K/1s/1", "=1", "a=1,", "a=1,,b=1", "a=1/2K/999999h"};
 	struct forebay *layer;
 
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {

@@ -157,9 +157,27 @@ MUTANTS = [
     (
         "what found no room is published from another's zone",
         "channel/delay.c",
-        """	handle = adopt(layer, ring, handle);
-	while""",
-        "	while",
+        "	uint32_t copy = copy_held(layer, ring, held);\n",
+        """	uint32_t copy = held;
+	struct shm_buffer spare;
+
+	if (shm_pool_alloc(&layer->pool, 1, &spare)) {
+		held = spare.handle;
+		store_relaxed(&shm_pool_block(&layer->pool, held)->origin,
+		        load_relaxed(&shm_pool_block(&layer->pool, copy)->origin));
+	}
+""",
+        "put back what is due",
+    ),
+    (
+        "what is put back is let go before it is counted",
+        "channel/delay.c",
+        """			count_moved(layer, ring, held);
+			shm_pool_free(&layer->pool, held);
+""",
+        """			shm_pool_free(&layer->pool, held);
+			count_moved(layer, ring, held);
+""",
         "put back what is due",
     ),
     (
