@@ -5,14 +5,15 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "channel/cli_command.h"
+#include "channel/quantity.h"
 #include "channel/utf8.h"
 
 struct command {
@@ -40,6 +41,51 @@ void channel_cli_complain(const char *format, ...)
 	vfprintf(stderr, format, list);
 	va_end(list);
 	fputc('\n', stderr);
+}
+
+static const struct option options[] = {
+        {"layer", required_argument, NULL, 'l'},
+        {"timeout", required_argument, NULL, 't'},
+        {"after", required_argument, NULL, 'a'},
+        {"count", required_argument, NULL, 'n'},
+        {"follow", no_argument, NULL, 'f'},
+        {"with-channel", no_argument, NULL, 'c'},
+        {"gaps", no_argument, NULL, 'g'},
+        {"peek", no_argument, NULL, 'p'},
+        {"since", required_argument, NULL, 'S'},
+        {"json", no_argument, NULL, 'j'},
+        {"repair", no_argument, NULL, 'r'},
+        {"interval", required_argument, NULL, 'i'},
+        {"batch", no_argument, NULL, 'b'},
+        {"sort", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+};
+
+bool channel_cli_takes(
+        const struct channel_cli_arguments *arguments, const char *what, const char *letters)
+{
+	for (const struct option *option = options; option->name; option++) {
+		if (!arguments->given[option->val] || strchr(letters, option->val))
+			continue;
+		channel_cli_complain("%s takes no --%s", what, option->name);
+		return false;
+	}
+	return true;
+}
+
+void channel_cli_complain_of_channel(const char *channel)
+{
+	channel_cli_complain(
+	        "'%s' is not a channel's name (1 to %d printable ASCII characters), or a reply "
+	        "channel that never was",
+	        channel, FOREBAY_NAME_MAX);
+}
+
+const char *channel_cli_reason(int result)
+{
+	return result == FOREBAY_BAD_NAME ? "it isn't the name of a plain channel or a stream"
+	                                  : forebay_strerror(result);
 }
 
 int channel_cli_flush(void)
@@ -79,11 +125,12 @@ void channel_cli_quote(const char *text)
 static int run_flush(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	uint64_t count = 0;
-	int result = forebay_flush(
-	        layer, arguments->name_count > 0 ? arguments->names[0] : NULL, &count);
+	const char *channel = arguments->name_count > 0 ? arguments->names[0] : NULL;
+	int result = forebay_flush(layer, channel, &count);
 
 	if (result != 0) {
-		channel_cli_complain("can't flush: %s", forebay_strerror(result));
+		channel_cli_complain("can't flush %s: %s", channel ? channel : "the layer",
+		        channel_cli_reason(result));
 		return EXIT_FAILED;
 	}
 	printf("%" PRIu64 " %s dropped\n", count, count == 1 ? "message" : "messages");
@@ -115,6 +162,7 @@ const char channel_cli_summary[] =
 
 #define LAYER_HELP CHANNEL_CLI_LAYER_HELP
 #define HELP_HELP  CHANNEL_CLI_HELP_HELP
+#define TIME_HELP  CHANNEL_CLI_TIME_HELP
 
 static const struct command commands[] = {
         {
@@ -122,19 +170,18 @@ static const struct command commands[] = {
                 .letters = "ta",
                 .names_min = 1,
                 .names_max = 2,
+                .understands = channel_cli_send_understands,
                 .run = channel_cli_send,
                 .help = "Usage: forebay send [OPTIONS] CHANNEL [JSON|-]\n"
                         "\n"
                         "Sends one message, a JSON object, read from stdin unless it is given.\n"
                         "`content` may be text, or base64 with \"binary\": true.\n"
-                        "\n" LAYER_HELP "  -t, --timeout SEC    wait so long if the channel is "
+                        "\n" LAYER_HELP "  -t, --timeout TIME   wait so long if the channel is "
                         "full (default 0)\n"
-                        "  -a, --after TIME     have it delivered so much later: seconds, or with "
-                        "a\n"
-                        "                       unit, as 1500ms, 2.5s, 10m, 1h, 2d. Any process "
-                        "that\n"
-                        "                       uses the layer then delivers it; this one "
-                        "ends.\n" HELP_HELP "\n"
+                        "  -a, --after TIME     have it delivered so much later, by any process "
+                        "that uses\n"
+                        "                       the layer then: this one ends; without "
+                        "--timeout\n" HELP_HELP "\n" TIME_HELP
                         "Exit status: 0 sent, 1 not sent (stderr says why), 2 wrong usage,\n"
                         "3 the channel stayed full.\n",
         },
@@ -144,6 +191,7 @@ static const struct command commands[] = {
                 .names_min = 1,
                 .names_max = INT32_MAX,
                 .defaults = {.timeout = -1},
+                .understands = channel_cli_receive_understands,
                 .run = channel_cli_receive,
                 .help = "Usage: forebay receive [OPTIONS] CHANNEL...\n"
                         "\n"
@@ -153,8 +201,8 @@ static const struct command commands[] = {
                         "prints those that wait, and leaves them there.\n"
                         "\n" LAYER_HELP "  -n, --count N        end after N messages (default 1; "
                         "with --peek, all)\n"
-                        "  -f, --follow         don't end\n"
-                        "  -t, --timeout SEC    wait at most so long for each (default: for ever)\n"
+                        "  -f, --follow         don't end; without --count\n"
+                        "  -t, --timeout TIME   wait at most so long for each (default: for ever)\n"
                         "  -c, --with-channel   print {\"channel\": NAME, \"message\": "
                         "{...}}\n"
                         "  -g, --gaps           print {\"gap\": N, \"message\": {...}}, N being "
@@ -162,7 +210,8 @@ static const struct command commands[] = {
                         "                       channel's messages didn't come here since the "
                         "last one that did\n"
                         "  -p, --peek           print what waits without taking it, and "
-                        "end\n" HELP_HELP "\n"
+                        "end; without --timeout\n"
+                        "                       and --follow\n" HELP_HELP "\n" TIME_HELP
                         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n",
         },
         {
@@ -233,72 +282,51 @@ bool channel_cli_knows(const char *name)
 	return find_command(name) != NULL;
 }
 
-static const struct option options[] = {
-        {"layer", required_argument, NULL, 'l'},
-        {"timeout", required_argument, NULL, 't'},
-        {"after", required_argument, NULL, 'a'},
-        {"count", required_argument, NULL, 'n'},
-        {"follow", no_argument, NULL, 'f'},
-        {"with-channel", no_argument, NULL, 'c'},
-        {"gaps", no_argument, NULL, 'g'},
-        {"peek", no_argument, NULL, 'p'},
-        {"since", required_argument, NULL, 'S'},
-        {"json", no_argument, NULL, 'j'},
-        {"repair", no_argument, NULL, 'r'},
-        {"interval", required_argument, NULL, 'i'},
-        {"batch", no_argument, NULL, 'b'},
-        {"sort", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-};
-
-// Seconds, with a fraction if need be, to milliseconds; a negative number is for ever.
+// A time, to milliseconds. Negative means for ever.
 static bool parse_timeout(const char *text, int *timeout)
 {
-	char *end;
-	double seconds = strtod(text, &end);
+	bool forever = *text == '-';
+	uint64_t time;
 
-	if (end == text || *end || !(seconds <= 1e6))
+	text += forever;
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_TIME, INT32_MAX, &time))
 		return false;
-	*timeout = seconds < 0 ? -1 : (int)(seconds * 1000 + 0.5);
+	*timeout = forever ? -1 : (int)time;
 	return true;
 }
 
-// Seconds, or with a unit, to milliseconds, as many as a message can be delayed.
 static bool parse_after(const char *text, int *after)
 {
-	static const struct {
-		const char *name;
-		double milliseconds;
-	} units[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
-	char *end;
-	double number = strtod(text, &end), most = FOREBAY_DELAY_MAX;
+	uint64_t time;
 
-	if (end == text || !(number >= 0))
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_TIME, FOREBAY_DELAY_MAX, &time))
 		return false;
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-		if (strcmp(end, units[i].name) != 0)
-			continue;
-		if (number * units[i].milliseconds > most)
-			return false;
-		*after = (int)(number * units[i].milliseconds + 0.5);
-		return true;
-	}
-	return false;
+	*after = (int)time;
+	return true;
 }
 
 static bool parse_count(const char *text, long *count)
 {
-	char *end;
+	uint64_t number;
 
-	errno = 0;
-	*count = strtol(text, &end, 10);
-	return end != text && !*end && errno == 0 && *count > 0;
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_NUMBER, LONG_MAX, &number))
+		return false;
+	*count = (long)number;
+	return number > 0;
+}
+
+static const struct option *find_option(int letter)
+{
+	for (const struct option *option = options; option->name; option++)
+		if (option->val == letter)
+			return option;
+	return NULL;
 }
 
 // Takes in one option. Returns false if its argument is wrong.
 static bool take_option(int letter, const char *value, struct channel_cli_arguments *arguments)
 {
+	arguments->given[letter] = letter != 'l'; // which all have a use for
 	switch (letter) {
 	case 'l':
 		arguments->layer = value;
@@ -335,6 +363,19 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 	}
 }
 
+// What getopt_long() has answered LETTER to; WORD is the last that it has done with.
+static void complain_of_option(int letter, const char *word)
+{
+	if (letter == ':')
+		channel_cli_complain("%s needs a value", word);
+	else if (optopt == 0) // a long one
+		channel_cli_complain("no such option: %s", word);
+	else if (find_option(optopt))
+		channel_cli_complain("--%s takes no value", find_option(optopt)->name);
+	else
+		channel_cli_complain("no such option: -%c", optopt);
+}
+
 // Returns -1 if the command is to be run, else the exit status.
 static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 {
@@ -347,13 +388,11 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 			fputs(command->help, stdout);
 			return channel_cli_flush();
 		}
-		if (letter == ':')
-			channel_cli_complain("%s needs a value", argv[optind - 1]);
-		else if (letter == '?' || (letter != 'l' && !strchr(command->letters, letter)))
-			channel_cli_complain("no such option: %s", argv[optind - 1]);
+		if (letter == ':' || letter == '?')
+			complain_of_option(letter, argv[optind - 1]);
 		else if (!take_option(letter, optarg, arguments))
 			channel_cli_complain("not a good value: %s", optarg);
-		else
+		else if (channel_cli_takes(arguments, command->name, command->letters))
 			continue;
 		return EXIT_USAGE;
 	}

@@ -15,6 +15,7 @@ struct channel_cli_arguments {
 	int after;         // milliseconds
 	long count;        // messages, or looks; -1: no end; 0: as usual
 	bool with_channel, gaps, peek, json, repair, batch;
+	bool given[128];   // which options, by their letters
 	const char *sort;  // NULL: as usual
 	const char *since; // NULL, or EPOCH:OFFSET
 	char **names;      // what is left: channels, or a channel and a message
@@ -23,10 +24,22 @@ struct channel_cli_arguments {
 
 #define CHANNEL_CLI_LAYER_HELP                                                                     \
 	"  -l, --layer NAME     the layer (default: $FOREBAY_LAYER, or \"default\")\n"
+#define CHANNEL_CLI_TIME_HELP "TIME is in seconds, or has a unit: 1500ms, 2.5s, 10m, 1h, 2d.\n"
 #define CHANNEL_CLI_HELP_HELP "  -h, --help           show this\n"
 
 // A sentence on stderr, after the subcommand's name.
 __attribute__((format(printf, 1, 2))) void channel_cli_complain(const char *format, ...);
+
+// Whether only those options were given, by their letters, that WHAT (a verb, or an option that changes what others are
+// for) has a use for; --layer always is of use. Complains if not.
+bool channel_cli_takes(
+        const struct channel_cli_arguments *arguments, const char *what, const char *letters);
+
+// That nothing can be sent to CHANNEL, nor it be in a group.
+void channel_cli_complain_of_channel(const char *channel);
+
+// forebay_strerror(RESULT), but for what receives or looks into a channel: says of FOREBAY_BAD_NAME what isn't right then.
+const char *channel_cli_reason(int result);
 
 // Flushes stdout. What could not be written (a full disk, a reader that left) is a failure.
 int channel_cli_flush(void);
@@ -41,16 +54,17 @@ void channel_cli_print_line(const char *json, size_t length);
 // A message from JSON, or, if that is "-", from stdin. NULL after complaining.
 struct forebay_message *channel_cli_message(struct forebay *layer, const char *json);
 
-// The subcommands. Each returns an exit status.
+// The subcommands. Each returns an exit status. What the command line said has been understood before, where there is such
+// a function: it complains if not.
+bool channel_cli_send_understands(const struct channel_cli_arguments *arguments);
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments);
+bool channel_cli_receive_understands(const struct channel_cli_arguments *arguments);
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments);
 int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_tail_help[];
 int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_stat_help[];
-// Whether there is such a verb, and as many arguments as it takes; complains if not.
 bool channel_cli_group_understands(const struct channel_cli_arguments *arguments);
-// Only what is understood.
 int channel_cli_group(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_group_help[];
 

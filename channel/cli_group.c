@@ -30,7 +30,15 @@ const char channel_cli_group_help[] =
         "3\n" CHANNEL_CLI_HELP_HELP "\n"
         "Exit status: 0 done, 1 failed (stderr says why), 2 wrong usage, 3 not complete.\n";
 
-static int explain(int result, const char *group, const char *channel)
+static bool is_group_name(struct forebay *layer, const char *name)
+{
+	uint64_t size;
+
+	return forebay_group_size(layer, name, &size) != FOREBAY_BAD_NAME;
+}
+
+// CHANNEL is NULL where only a group can be wrong.
+static int explain(struct forebay *layer, int result, const char *group, const char *channel)
 {
 	switch (result) {
 	case 0:
@@ -39,9 +47,12 @@ static int explain(int result, const char *group, const char *channel)
 		channel_cli_complain("the connection of %s has ended", channel);
 		break;
 	case FOREBAY_BAD_NAME:
-		channel_cli_complain("'%s' or '%s' is not a name (1 to %d printable ASCII "
-		                     "characters), or a reply channel that never was",
-		        group, channel, FOREBAY_NAME_MAX);
+		if (channel && is_group_name(layer, group))
+			channel_cli_complain_of_channel(channel);
+		else
+			channel_cli_complain("'%s' is not a group's name (1 to %d printable ASCII "
+			                     "characters, without ! and ?)",
+			        group, FOREBAY_NAME_MAX);
 		break;
 	case FOREBAY_NO_CHANNEL:
 		channel_cli_complain("the layer has no room for another group");
@@ -59,14 +70,14 @@ static int add(struct forebay *layer, const struct channel_cli_arguments *argume
 {
 	const char *group = arguments->names[1], *channel = arguments->names[2];
 
-	return explain(forebay_group_add(layer, group, channel), group, channel);
+	return explain(layer, forebay_group_add(layer, group, channel), group, channel);
 }
 
 static int discard(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	const char *group = arguments->names[1], *channel = arguments->names[2];
 
-	return explain(forebay_group_discard(layer, group, channel), group, channel);
+	return explain(layer, forebay_group_discard(layer, group, channel), group, channel);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -119,7 +130,7 @@ static int list(struct forebay *layer, const struct channel_cli_arguments *argum
 	               : forebay_stat_groups(layer, print_group, &list);
 	if (list.separator)
 		puts("]");
-	return explain(result, group ? group : "groups", "");
+	return explain(layer, result, group ? group : "groups", NULL);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -140,7 +151,7 @@ static int send_to_all(struct forebay *layer, const struct channel_cli_arguments
 	forebay_message_free(message);
 	if (result == 0)
 		printf("%" PRIu64 " %s reached\n", reached, reached == 1 ? "member" : "members");
-	return explain(result, group, group);
+	return explain(layer, result, group, NULL);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -191,7 +202,7 @@ static int print_history(struct forebay *layer, const struct channel_cli_argumen
 		channel_cli_complain("not all that came since then is kept: begin anew");
 		return channel_cli_flush() == EXIT_DONE ? EXIT_TIMED_OUT : EXIT_FAILED;
 	}
-	return explain(result, arguments->names[1], "");
+	return explain(layer, result, arguments->names[1], NULL);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -200,14 +211,15 @@ static int print_history(struct forebay *layer, const struct channel_cli_argumen
 
 static const struct verb {
 	const char *name;
-	int least, most; // arguments, itself among them
+	int least, most;     // arguments, itself among them
+	const char *letters; // of the options it has a use for, besides --layer
 	int (*run)(struct forebay *layer, const struct channel_cli_arguments *arguments);
 } verbs[] = {
-        {"add", 3, 3, add},
-        {"discard", 3, 3, discard},
-        {"list", 1, 2, list},
-        {"send", 2, 3, send_to_all},
-        {"history", 2, 2, print_history},
+        {"add", 3, 3, "", add},
+        {"discard", 3, 3, "", discard},
+        {"list", 1, 2, "j", list},
+        {"send", 2, 3, "", send_to_all},
+        {"history", 2, 2, "S", print_history},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -229,7 +241,7 @@ bool channel_cli_group_understands(const struct channel_cli_arguments *arguments
 	else if (arguments->name_count < verb->least || arguments->name_count > verb->most)
 		channel_cli_complain("wrong number of arguments for %s", name);
 	else
-		return true;
+		return channel_cli_takes(arguments, name, verb->letters);
 	return false;
 }
 

@@ -124,10 +124,7 @@ static int explain_send(const char *channel, int result)
 		complain_of_size();
 		break;
 	case FOREBAY_BAD_NAME:
-		channel_cli_complain(
-		        "'%s' is not a channel name (1 to %d printable ASCII characters), or a "
-		        "reply channel that never was",
-		        channel, FOREBAY_NAME_MAX);
+		channel_cli_complain_of_channel(channel);
 		break;
 	default:
 		channel_cli_complain("can't send to %s: %s", channel, forebay_strerror(result));
@@ -145,16 +142,18 @@ static int send_message(struct forebay *layer, struct forebay_message *message,
 	return forebay_send_after(layer, channel, message, arguments->after);
 }
 
+bool channel_cli_send_understands(const struct channel_cli_arguments *arguments)
+{
+	// It never waits then.
+	return !arguments->given['a'] || channel_cli_takes(arguments, "--after", "a");
+}
+
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	const char *channel = arguments->names[0];
 	struct forebay_message *message;
 	int result, status;
 
-	if (arguments->after != 0 && arguments->timeout != 0) {
-		channel_cli_complain("--after and --timeout don't go together: it never waits");
-		return EXIT_USAGE;
-	}
 	message = channel_cli_message(layer, arguments->name_count > 1 ? arguments->names[1] : "-");
 	if (!message)
 		return EXIT_FAILED;
@@ -264,7 +263,7 @@ static int listen_to_all(struct forebay *layer, const struct channel_cli_argumen
 		if (result == 0)
 			continue;
 		channel_cli_complain(
-		        "can't listen to %s: %s", arguments->names[i], forebay_strerror(result));
+		        "can't listen to %s: %s", arguments->names[i], channel_cli_reason(result));
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;
@@ -303,9 +302,7 @@ static int explain_look(const char *channel, int result)
 {
 	if (result >= 0 && result != FOREBAY_BAD_NAME)
 		return EXIT_DONE;
-	channel_cli_complain("can't look into %s: %s", channel,
-	        result == FOREBAY_BAD_NAME ? "it isn't a plain channel or a stream"
-	                                   : forebay_strerror(result));
+	channel_cli_complain("can't look into %s: %s", channel, channel_cli_reason(result));
 	return EXIT_FAILED;
 }
 
@@ -336,10 +333,10 @@ const char channel_cli_tail_help[] =
         "next.\n"
         "\n" CHANNEL_CLI_LAYER_HELP
         "  -n, --count N        end after N messages (default: don't end)\n"
-        "  -t, --timeout SEC    end when none has passed for so long (default: don't)\n"
+        "  -t, --timeout TIME   end when none has passed for so long (default: don't)\n"
         "  -c, --with-channel   print {\"channel\": NAME, \"message\": {...}}\n"
-        "  -g, --gaps           print {\"gap\": N, \"message\": {...}}\n" CHANNEL_CLI_HELP_HELP "\n"
-        "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n";
+        "  -g, --gaps           print {\"gap\": N, \"message\": {...}}\n" CHANNEL_CLI_HELP_HELP
+        "\n" CHANNEL_CLI_TIME_HELP "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n";
 
 // Prints what has passed since the last round.
 static int watch_all(struct forebay *layer, const struct channel_cli_arguments *arguments,
@@ -399,6 +396,13 @@ int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *
 // ---------------------------------------------------------------------------------------------
 // Receiving
 // ---------------------------------------------------------------------------------------------
+
+bool channel_cli_receive_understands(const struct channel_cli_arguments *arguments)
+{
+	if (arguments->given['p'])
+		return channel_cli_takes(arguments, "--peek", "pncg");
+	return !arguments->given['f'] || channel_cli_takes(arguments, "--follow", "ftcg");
+}
 
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {

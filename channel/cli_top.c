@@ -31,7 +31,7 @@ const char channel_cli_top_help[] =
         "keys, `q` ends it. Doesn't attach to the layer, and takes at most a hundredth of one\n"
         "processor's time: in a very large layer it looks less often.\n"
         "\n" CHANNEL_CLI_LAYER_HELP
-        "  -i, --interval SEC   time between two looks, at least 0.1 (default 1)\n"
+        "  -i, --interval TIME  between two looks: 2, 1.5s, 500ms; from 100ms on (default 1s)\n"
         "  -n, --count N        end after N looks (default: don't)\n"
         "  -s, --sort ORDER     of channels: rate, waiting, oldest, full, dropped, name (default\n"
         "                       rate)\n"

@@ -9,7 +9,7 @@
 //   a death leaves                                           mended by
 //   a message published, `due` not lowered                   the next round of housekeeping, which looks anyhow
 //   `due` at NEVER, nothing looked at                        the same
-//   a message claimed: HELD, delivered or not                the reaper: counted as lost, never delivered twice
+//   a message claimed: HELD, delivered, put back or not      the reaper: counted as lost, never delivered twice
 //   its copy, on the way to where it goes or back            the reaper, as with any sender's
 //
 // A ring holds what lies between its oldest message and its newest, so one that waits for days in front of many that
@@ -173,10 +173,10 @@ static void keep_in_hand(struct forebay *layer, const struct shm_ring *ring, uin
 	layer->hands[layer->hand_count++] = handle;
 }
 
-// Copies a message, HELD by us, into memory of our own zones, and frees it: who publishes what lies in another's
-// zone, and dies on the way, leaves a block that nobody looks for. Returns its new handle, or SHM_HANDLE_NONE if it had to be
-// kept or dropped.
-static uint32_t adopt(struct forebay *layer, const struct shm_ring *ring, uint32_t handle)
+// Copies a message, HELD by us, into memory of our own zones: who publishes what lies in another's zone, and dies on
+// the way, leaves a block that nobody looks for. Returns the copy's handle, or SHM_HANDLE_NONE if the message had to
+// be kept or dropped.
+static uint32_t copy_held(struct forebay *layer, const struct shm_ring *ring, uint32_t handle)
 {
 	uint64_t time = load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
 	struct shm_buffer from, to;
@@ -194,31 +194,43 @@ static uint32_t adopt(struct forebay *layer, const struct shm_ring *ring, uint32
 		offset =
 		        channel_message_append(&to, offset, from.span[i].data, from.span[i].length);
 	store_release(&shm_pool_block(&layer->pool, to.handle)->sent_at, time);
-	shm_pool_free(&layer->pool, handle);
 	return to.handle;
 }
 
-// Publishes HANDLE, which was in the channel before and is HELD by us, at its end: beyond its capacity, if need be. Then
-// the oldest message takes its place in our hand, until one finds a gap. There are as many positions more as can be
-// in hands, so the channel is never full in this sense; but another's scribbles may make it so. Returns how many
-// were published.
-static uint32_t put_back(struct forebay *layer, struct shm_ring *ring, uint32_t handle)
+// A message was sent once, so it counts once. But if it was in hand while its channel ended, it is new in the next one.
+static void count_moved(struct forebay *layer, const struct shm_ring *ring, uint32_t handle)
 {
+	uint64_t origin = load_relaxed(&shm_pool_block(&layer->pool, handle)->origin);
+
+	if (SHM_ORIGIN(ring->id, ring->generation, origin) == origin)
+		shm_tally_add(&layer->segment.channel[ring->id].tally, ring->generation,
+		        SHM_COUNT_MOVED, 1);
+}
+
+// Publishes a copy of HELD, which was in the channel before and is HELD by us, at its end: beyond its capacity, if need
+// be. Then the oldest message takes its place in our hand, until one finds a gap. There are as many positions more as
+// can be in hands, so the channel is never full in this sense; but another's scribbles may make it so. Returns how many
+// were published.
+static uint32_t put_back(struct forebay *layer, struct shm_ring *ring, uint32_t held)
+{
+	uint32_t copy = copy_held(layer, ring, held);
 	uint32_t next = SHM_HANDLE_NONE, moved = 0, left = TRIES;
 
-	handle = adopt(layer, ring, handle);
-	while (handle != SHM_HANDLE_NONE && left > 0 && moved < 1u << ring->order) {
+	while (copy != SHM_HANDLE_NONE && left > 0 && moved < 1u << ring->order) {
 		struct shm_ring whole = *ring;
 		enum shm_result result;
 
 		whole.capacity = 1u << ring->order;
 		result = shm_ring_push(
-		        &whole, &layer->pool, handle, shm_pool_block(&layer->pool, handle));
+		        &whole, &layer->pool, copy, shm_pool_block(&layer->pool, copy));
 		if (result == SHM_OK) {
-			// It was sent once, so it counts once.
-			(void)fetch_add_relaxed(&layer->segment.channel[ring->id].base, 1);
+			// Death before this line: the reaper finds HELD, and counts one as lost that waits in the
+			// channel, as if it had been sent twice.
+			count_moved(layer, ring, held);
+			shm_pool_free(&layer->pool, held);
 			moved++;
-			handle = next == SHM_HANDLE_NONE ? next : adopt(layer, ring, next);
+			held = next;
+			copy = held == SHM_HANDLE_NONE ? held : copy_held(layer, ring, held);
 			next = SHM_HANDLE_NONE;
 			continue;
 		}
@@ -229,8 +241,10 @@ static uint32_t put_back(struct forebay *layer, struct shm_ring *ring, uint32_t 
 		else if (result == SHM_CLOSED)
 			find_again(layer, ring);
 	}
-	if (handle != SHM_HANDLE_NONE)
-		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, handle);
+	if (copy != SHM_HANDLE_NONE) {
+		shm_pool_free(&layer->pool, copy);
+		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, held);
+	}
 	if (next != SHM_HANDLE_NONE)
 		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, next);
 	return moved;

@@ -45,8 +45,10 @@ enum forebay_outcome {
 	FOREBAY_FULL = 1,    // the channel holds its capacity of messages: try later, or shed load
 	FOREBAY_TIMEOUT = 2, // nothing arrived (no room came) within the time given, which may be 0
 	FOREBAY_GONE = 3,    // the reply channel's connection has ended: nobody will ever read it
-	FOREBAY_TOO_LARGE = 4,   // the message, encoded, exceeds FOREBAY_MESSAGE_MAX
-	FOREBAY_BAD_NAME = 5,    // not a channel name, or a reply channel this layer never made
+	FOREBAY_TOO_LARGE = 4, // the message, encoded, exceeds FOREBAY_MESSAGE_MAX
+	// Not a name (of a channel, group or metric, as the call wants it); or of a channel of a kind that the call isn't for,
+	// or a reply channel that this layer never made.
+	FOREBAY_BAD_NAME = 5,
 	FOREBAY_BAD_MESSAGE = 6, // not a JSON object, invalid UTF-8, nested too deep, keys missing
 	FOREBAY_NO_MEMORY = 7,   // the layer's message blocks are all in use
 	FOREBAY_NO_CHANNEL =
@@ -578,7 +580,8 @@ enum forebay_counter {
 	FOREBAY_COUNT_GONE,      // sends refused, or messages dropped: reply channel ended
 	FOREBAY_COUNT_EXPIRED,   // messages dropped: unread for too long
 	FOREBAY_COUNT_TOO_LARGE, // sends refused
-	FOREBAY_COUNT_BAD, // sends refused, or messages dropped: malformed, or memory scribbled over
+	// Sends refused: FOREBAY_BAD_NAME, FOREBAY_BAD_MESSAGE, -EUCLEAN. Messages dropped: malformed, or scribbled over.
+	FOREBAY_COUNT_BAD,
 	FOREBAY_COUNT_NO_MEMORY,  // sends refused: no free block
 	FOREBAY_COUNT_NO_CHANNEL, // sends refused, channels not opened or listened to: table full
 	FOREBAY_COUNT_FLUSHED,    // messages dropped by flush

@@ -12,11 +12,11 @@
 //
 // What can't be kept ends the history, so nobody takes it for complete: who comes with the old epoch is told.
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "channel/quantity.h"
 #include "shm/peek.h"
 
 #define HISTORY_MARK   '\x02' // before the group's name: no channel's name has such an octet
@@ -34,35 +34,15 @@ struct rule {
 	uint32_t age; // ms
 };
 
-struct unit {
-	const char *suffix;
-	uint64_t factor;
-};
-
-static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
-static const struct unit size_units[] = {
-        {"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {NULL, 0}};
-static const struct unit time_units[] = {
-        {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {NULL, 0}};
-
-// Takes a number from 1 to MOST with one of the UNITS off *TEXT, up to '/', ',' or the end.
-static bool take_number(
-        const char **text, const struct unit *units, uint64_t most, uint64_t *number)
+// Takes a quantity from 1 to MOST off *TEXT, up to '/', ',' or the end.
+static bool take_quantity(
+        const char **text, enum channel_unit unit, uint64_t most, uint64_t *quantity)
 {
-	size_t length = strcspn(*text, "/,"), digits = strspn(*text, "0123456789");
+	const char *begin = *text;
+	size_t length = strcspn(begin, "/,");
 
-	if (digits == 0 || digits > 12 || digits > length)
-		return false;
-	*number = strtoull(*text, NULL, 10);
-	while (units->suffix &&
-	        (strlen(units->suffix) != length - digits ||
-	                memcmp(units->suffix, *text + digits, length - digits) != 0))
-		units++;
 	*text += length;
-	if (!units->suffix || *number == 0 || *number > most / units->factor)
-		return false;
-	*number *= units->factor;
-	return true;
+	return channel_quantity_read(begin, length, unit, most, quantity) && *quantity > 0;
 }
 
 // Takes "N", "N/SIZE" or "N/SIZE/TIME".
@@ -70,11 +50,11 @@ static bool take_rule(const char **text, struct rule *rule)
 {
 	uint64_t messages, octets = DEFAULT_OCTETS, age = DEFAULT_AGE;
 
-	if (!take_number(text, plain_units, 1u << SHM_WIDE_ORDER, &messages))
+	if (!take_quantity(text, CHANNEL_NUMBER, 1u << SHM_WIDE_ORDER, &messages))
 		return false;
-	if (**text == '/' && (++*text, !take_number(text, size_units, 1ull << 40, &octets)))
+	if (**text == '/' && (++*text, !take_quantity(text, CHANNEL_OCTETS, 1ull << 40, &octets)))
 		return false;
-	if (**text == '/' && (++*text, !take_number(text, time_units, INT32_MAX, &age)))
+	if (**text == '/' && (++*text, !take_quantity(text, CHANNEL_TIME, INT32_MAX, &age)))
 		return false;
 	*rule = (struct rule){(uint32_t)messages, octets, (uint32_t)age};
 	return **text == ',' || **text == '\0';
@@ -208,7 +188,7 @@ void channel_history_add(
 			shm_table_unlink(&layer->table, &ring);
 	}
 	if (result != 0) {
-		(void)shm_table_end(&layer->table, &ring, true, NULL);
+		(void)shm_table_shut(&layer->table, &ring);
 		return;
 	}
 	outgoing->history = (struct channel_history_mem){epoch_of(layer, &ring), ring.given};

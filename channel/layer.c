@@ -57,10 +57,10 @@ const char *forebay_strerror(int result)
 	        [FOREBAY_TIMEOUT] = "timed out",
 	        [FOREBAY_GONE] = "the receiver is gone",
 	        [FOREBAY_TOO_LARGE] = "the message is larger than 1 MB",
-	        [FOREBAY_BAD_NAME] = "not a channel name",
+	        [FOREBAY_BAD_NAME] = "the name isn't valid, or not for this use",
 	        [FOREBAY_BAD_MESSAGE] = "the message is malformed",
 	        [FOREBAY_NO_MEMORY] = "the layer's message memory is all in use",
-	        [FOREBAY_NO_CHANNEL] = "the layer's channel table is full",
+	        [FOREBAY_NO_CHANNEL] = "the layer has no room for more channels, groups or metrics",
 	};
 
 	if (result < 0)

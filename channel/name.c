@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "channel/name.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "channel/quantity.h"
 
 #define PERCENT_DIGITS 4 // behind the point
 
@@ -92,20 +93,17 @@ static bool parse_policy(const char *text, size_t length, enum forebay_policy *p
 // Takes "number" or "number/policy" off *TEXT, up to the next comma. False if it is neither.
 static bool parse_rule(const char **text, struct channel_rule *rule)
 {
-	size_t length = strcspn(*text, ",\n");
-	unsigned long number;
-	char *end;
+	const char *begin = *text, *end = begin + strcspn(begin, ",\n");
+	size_t digits = strcspn(begin, "/,\n");
+	uint64_t number;
 
 	*rule = (struct channel_rule){.policy = FOREBAY_REFUSE};
-	if (**text < '0' || **text > '9')
-		return false;
-	number = strtoul(*text, &end, 10);
-	*text += length;
-	if (number > UINT32_MAX)
+	*text = end;
+	if (!channel_quantity_read(begin, digits, CHANNEL_NUMBER, UINT32_MAX, &number))
 		return false;
 	rule->capacity = (uint32_t)number;
-	return end == *text ||
-	       (*end == '/' && parse_policy(end + 1, (size_t)(*text - end - 1), &rule->policy));
+	begin += digits;
+	return begin == end || parse_policy(begin + 1, (size_t)(end - begin - 1), &rule->policy);
 }
 
 // Takes the next "pattern=" off *PATTERNS, which are separated by commas. False at the end or if it isn't one.

@@ -78,37 +78,40 @@ static uint64_t read_dropped(const struct shm_channel_mem *channel, uint32_t gen
 	return unread;
 }
 
-static void read_waiting(struct forebay *layer, struct shm_ring *ring, uint64_t base,
-        struct forebay_channel_stat *stat)
+// Returns the position that the next message gets.
+static uint64_t read_waiting(
+        struct forebay *layer, struct shm_ring *ring, struct forebay_channel_stat *stat)
 {
 	uint64_t head, tail;
 	int64_t oldest;
 
 	stat->pending = shm_ring_pending(ring, &layer->pool, &head, &tail);
 	oldest = shm_ring_oldest(ring, &layer->pool);
-	stat->sent = tail - base;
 	stat->oldest = oldest < 0 ? -1 : channel_age(oldest);
 	if (oldest >= 0 && stat->oldest < 0)
 		stat->oldest = 0; // sent a moment ago, or scribbled
+	return tail;
 }
 
 static void read_channel(struct forebay *layer, struct shm_ring *ring, int64_t now,
         struct forebay_channel_stat *stat)
 {
 	const struct shm_channel_mem *channel = &layer->segment.channel[ring->id];
-	uint64_t base = load_relaxed(&channel->base), unread;
+	uint64_t base = load_relaxed(&channel->base), tail, moved, unread;
 
 	stat->capacity = ring->capacity;
 	stat->listeners = count_listeners(channel);
 	stat->full = shm_tally_count(&channel->tally, ring->generation, SHM_COUNT_FULL);
-	read_waiting(layer, ring, base, stat);
+	tail = read_waiting(layer, ring, stat);
+	moved = shm_tally_count(&channel->tally, ring->generation, SHM_COUNT_MOVED);
+	stat->sent = tail - base > moved ? tail - base - moved : 0;
 	// Afterwards: what is dropped meanwhile may be subtracted too soon, but doesn't stay among the received.
 	unread = read_dropped(channel, ring->generation, stat) + stat->pending;
 	stat->received = stat->sent > unread ? stat->sent - unread : 0;
 	stat->statistics = (struct forebay_statistics){
 	        .messages_count = stat->sent,
 	        .messages_count_per_second =
-	                shm_pace_rate(&channel->tally.sent, base + stat->sent, stat->sent, now),
+	                shm_pace_rate(&channel->tally.sent, tail, stat->sent, now),
 	        .messages_pending = stat->pending,
 	        .messages_max_age = stat->oldest < 0 ? 0 : (double)stat->oldest / 1000,
 	        .channel_full_count = stat->full,
@@ -241,7 +244,7 @@ static void add_channels(struct forebay *layer, struct forebay_layer_stat *stat)
 		stat->channels++;
 		if (load_relaxed(&layer->segment.channel[i].lifetime) != 0)
 			continue; // in a group's history nothing waits for anybody
-		read_waiting(layer, &ring, 0, &channel);
+		(void)read_waiting(layer, &ring, &channel);
 		statistics->messages_pending += channel.pending;
 		if ((double)channel.oldest / 1000 > statistics->messages_max_age)
 			statistics->messages_max_age = (double)channel.oldest / 1000;

@@ -270,7 +270,8 @@ const char *listener_scheme(const struct listener *listener)
 struct opening {
 	struct listener_set *set, *old;
 	int backlog;
-	bool status; // of the addresses that are being added
+	bool status;                  // of the addresses that are being added
+	const struct listener *clash; // what has the address that is in use, if it is one of ours
 	char *error;
 };
 
@@ -304,6 +305,28 @@ static struct listener *find(struct listener_set *set, const struct target *targ
 	return NULL;
 }
 
+static bool is_any(const char *host)
+{
+	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+// What of SET (may be NULL) keeps TARGET from being bound: one of them is all addresses of its family, or both are the same.
+static const struct listener *find_overlap(
+        const struct listener_set *set, const struct target *target)
+{
+	for (size_t i = 0; set && i < set->count; i++) {
+		const struct listener *listener = &set->listeners[i];
+
+		if (listener->fd >= 0 && listener->family == target->address.any.sa_family &&
+		        listener->port == target_port(target) &&
+		        (strcmp(listener->host, target->host) == 0 ||
+		                (listener->family != AF_UNIX &&
+		                        (is_any(listener->host) || is_any(target->host)))))
+			return listener;
+	}
+	return NULL;
+}
+
 // Adds TARGET to the set: a socket taken over from the old one, or a new one. What was taken over is
 // marked in the old set by the descriptor -1, and shares its texts until settle() or restore().
 static int add(struct opening *opening, const struct target *target)
@@ -313,10 +336,11 @@ static int add(struct opening *opening, const struct target *target)
 	const struct listener *twin = find(set, target);
 	int result = 0;
 
-	if (twin) // named twice, or two names of the same address
-		return twin->secure == target->secure && twin->status == target->status
-		               ? 0
-		               : -EADDRINUSE;
+	if (twin && twin->secure == target->secure && twin->status == target->status)
+		return 0; // named twice, or two names of the same address
+	opening->clash = twin;
+	if (twin)
+		return -EADDRINUSE;
 	listeners = reallocarray(set->listeners, set->count + 1, sizeof(*listeners));
 	if (!listeners)
 		return -ENOMEM;
@@ -331,6 +355,9 @@ static int add(struct opening *opening, const struct target *target)
 	}
 	if (result < 0) {
 		listener_fini(&listeners[set->count], false);
+		opening->clash = find_overlap(set, target);
+		if (!opening->clash)
+			opening->clash = find_overlap(opening->old, target);
 		return result;
 	}
 	listeners[set->count].secure = target->secure;
@@ -369,10 +396,22 @@ static void settle(struct listener_set *old)
 		old->count = left;
 }
 
+static const char *option_of(bool status)
+{
+	return status ? "--status-bind" : "--bind";
+}
+
 static int cannot_bind(struct opening *opening, const char *text, int result)
 {
+	const struct listener *clash = opening->clash;
 	const char *why = strerror(-result);
 
+	if (result == -EADDRINUSE && clash)
+		return fail(opening, result, "cannot bind %s of %s: %s of %s %s", text,
+		        option_of(opening->status), clash->address, option_of(clash->status),
+		        strcmp(text, clash->address) == 0
+		                ? "is the same"
+		                : "has the same address, or a part of it");
 	return fail(opening, result, "cannot bind %s: %s", text, why);
 }
 

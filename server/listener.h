@@ -49,7 +49,8 @@ bool listener_parse(const char *text, struct listener_address *address, const ch
 // the first, so that there is one port to tell). One address can't have TLS and not,
 // or be of both kinds. Sockets of OLD (may be NULL) whose address is still
 // wanted are taken over: moved from OLD to SET. If anything fails, OLD is as before, SET is empty, the
-// result is a negative errno, and ERROR is a sentence: "cannot bind 127.0.0.1:80: Permission denied".
+// result is a negative errno, and ERROR is a sentence: "cannot bind 127.0.0.1:80: Permission denied"; where two of the addresses
+// clash, it names both.
 // Otherwise what is left in OLD is what has vanished; end it with listener_set_fini().
 int listener_set_open(struct listener_set *set, const struct options_list *addresses,
         const struct options_list *status, int backlog, struct listener_set *old,

@@ -18,7 +18,7 @@ struct options_list {
 #define OPTIONS_C_INTEGER    int                 // decimal
 #define OPTIONS_C_WORKERS    int                 // decimal or `auto`, which is 0
 #define OPTIONS_C_SIZE       uint64_t            // octets: decimal with K, M or G (powers of 1024)
-#define OPTIONS_C_DURATION   int64_t             // milliseconds: decimal with ms, s, m or h
+#define OPTIONS_C_DURATION   int64_t             // milliseconds: decimal with ms, s, m, h or d
 #define OPTIONS_C_STRING     char *              // NULL if there is none
 #define OPTIONS_C_PATH       char *              // absolute; or "-", "off"; or NULL
 #define OPTIONS_C_PATHS      struct options_list // files, absolute

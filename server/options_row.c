@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "channel/name.h"
+#include "channel/quantity.h"
 #include "server/listener.h"
 
 #define CAPACITY_MAX 8192 // messages that a channel may hold
@@ -104,54 +105,24 @@ const struct options_row *options_row_closest(const char *name, size_t length)
 // Values as text
 // ---------------------------------------------------------------------------------------------
 
-struct unit {
-	const char *suffix;
-	uint64_t factor;
-};
-
-static const struct unit number_units[] = {{"", 1}, {NULL, 0}};
-static const struct unit size_units[] = {
-        {"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {NULL, 0}};
-static const struct unit duration_units[] = {
-        {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {NULL, 0}};
-
-static const struct unit *units_of(enum options_type type)
+static enum channel_unit unit_of(enum options_type type)
 {
 	if (type == OPTIONS_SIZE)
-		return size_units;
-	return type == OPTIONS_DURATION ? duration_units : number_units;
-}
-
-// Reads digits and a suffix, all of the LENGTH octets at TEXT. Returns whether that is a number.
-static bool read_number(const char *text, size_t length, const struct unit *units, uint64_t *number)
-{
-	uint64_t sum = 0;
-	size_t digits = 0;
-
-	for (; digits < length && isdigit((unsigned char)text[digits]); digits++)
-		if (__builtin_mul_overflow(sum, 10, &sum) ||
-		        __builtin_add_overflow(sum, text[digits] - '0', &sum))
-			return false;
-	if (digits == 0)
-		return false;
-	for (; units->suffix; units++)
-		if (strlen(units->suffix) == length - digits &&
-		        strncasecmp(text + digits, units->suffix, length - digits) == 0)
-			return !__builtin_mul_overflow(sum, units->factor, number);
-	return false;
+		return CHANNEL_OCTETS;
+	return type == OPTIONS_DURATION ? CHANNEL_TIME : CHANNEL_NUMBER;
 }
 
 // Reads a number within the row's range "LEAST..MOST".
 static bool read_ranged(const struct options_row *row, const char *text, uint64_t *number)
 {
-	const struct unit *units = units_of(row->type);
+	enum channel_unit unit = unit_of(row->type);
 	const char *dots = strstr(row->range, "..");
 	uint64_t least, most;
 
-	return read_number(row->range, (size_t)(dots - row->range), units, &least) &&
-	       read_number(dots + 2, strlen(dots + 2), units, &most) &&
-	       read_number(text, strlen(text), units, number) && *number >= least &&
-	       *number <= most;
+	return channel_quantity_read(
+	               row->range, (size_t)(dots - row->range), unit, UINT64_MAX, &least) &&
+	       channel_quantity_read(dots + 2, strlen(dots + 2), unit, UINT64_MAX, &most) &&
+	       channel_quantity_read(text, strlen(text), unit, most, number) && *number >= least;
 }
 
 // The position of TEXT among "one|two|three", or -1.
@@ -216,7 +187,7 @@ void options_row_describe(const struct options_row *row, char text[OPTIONS_REASO
 	        [OPTIONS_INTEGER] = "a number, ",
 	        [OPTIONS_WORKERS] = "auto or a number, ",
 	        [OPTIONS_SIZE] = "a size (a number, with K, M or G), ",
-	        [OPTIONS_DURATION] = "a time (a number with ms, s, m or h), ",
+	        [OPTIONS_DURATION] = "a time (a number with ms, s, m, h or d), ",
 	        [OPTIONS_STRING] = "text, not empty and without control characters",
 	        [OPTIONS_PATH] = "a file name",
 	        [OPTIONS_PATHS] = "a file name",

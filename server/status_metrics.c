@@ -237,42 +237,47 @@ static void put_channels(struct page *page)
 // Processes
 // ---------------------------------------------------------------------------------------------
 
+// Both families, from one look at each process: the second is kept until the first is complete.
 struct processes {
-	struct page *page;
-	bool memory; // else time
+	struct status_text *time, *memory;
 };
+
+static void put_of_process(struct status_text *text, const char *name,
+        const struct forebay_process_stat *stat, double value)
+{
+	status_text_print(text, "%s{role=", name);
+	status_text_label(text, stat->role);
+	status_text_print(text, ",slot=\"%u\"} ", stat->slot);
+	status_text_number(text, value);
+	status_text_print(text, "\n");
+}
 
 static int put_process(const struct forebay_process_stat *stat, void *context)
 {
 	const struct processes *processes = context;
-	struct status_text *text = processes->page->text;
 	struct channel_usage usage;
 
 	if (!stat->alive || !channel_usage_read("/proc", stat->pid, &usage))
 		return 0;
-	status_text_print(text, "%s{role=",
-	        processes->memory ? "forebay_process_resident_memory_bytes"
-	                          : "forebay_process_cpu_seconds_total");
-	status_text_label(text, stat->role);
-	status_text_print(text, ",slot=\"%u\"} ", stat->slot);
-	status_text_number(text, processes->memory
-	                                 ? (double)usage.resident
-	                                 : (double)usage.ticks / (double)sysconf(_SC_CLK_TCK));
-	status_text_print(text, "\n");
+	put_of_process(processes->time, "forebay_process_cpu_seconds_total", stat,
+	        (double)usage.ticks / (double)sysconf(_SC_CLK_TCK));
+	put_of_process(processes->memory, "forebay_process_resident_memory_bytes", stat,
+	        (double)usage.resident);
 	return 0;
 }
 
 static void put_processes(struct page *page)
 {
-	struct processes processes = {page, false};
+	struct status_text memory = {0};
+	struct processes processes = {page->text, &memory};
 
 	begin(page, "forebay_process_cpu_seconds_total", "counter",
 	        "Processor time of the attached processes");
 	(void)forebay_stat_processes(page->layer, put_process, &processes);
-	processes.memory = true;
 	begin(page, "forebay_process_resident_memory_bytes", "gauge",
 	        "Resident memory of the attached processes, shared memory included");
-	(void)forebay_stat_processes(page->layer, put_process, &processes);
+	status_text_append(page->text, &memory);
+	status_text_fini(&memory);
 }
 
 // ---------------------------------------------------------------------------------------------

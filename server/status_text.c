@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,13 @@ static void put(struct status_text *text, const char *data, size_t length)
 		return;
 	memcpy(at, data, length);
 	text->length += length;
+}
+
+void status_text_append(struct status_text *text, const struct status_text *other)
+{
+	if (other->length > 0)
+		put(text, other->data, other->length);
+	text->failed |= other->failed;
 }
 
 void status_text_print(struct status_text *text, const char *format, ...)
@@ -106,6 +114,11 @@ static void put_finite(struct status_text *text, double number)
 {
 	char digits[40];
 
+	// Nearly all are whole, and so cheaper. From 16 digits on it takes a look at how many are needed.
+	if (number > -1e15 && number < 1e15 && number == (double)(int64_t)number) {
+		status_text_print(text, "%lld", (long long)number);
+		return;
+	}
 	for (int precision = 15; precision <= 17; precision++) {
 		snprintf(digits, sizeof(digits), "%.*g", precision, number);
 		if (strtod(digits, NULL) == number)

@@ -15,6 +15,9 @@ struct status_text {
 __attribute__((format(printf, 2, 3))) void status_text_print(
         struct status_text *text, const char *format, ...);
 
+// All of OTHER, which stays as it is. If that has failed, so has TEXT.
+void status_text_append(struct status_text *text, const struct status_text *other);
+
 // STRING within a pair of quotation marks, as a label's value has it in Prometheus's text format.
 void status_text_label(struct status_text *text, const char *string);
 

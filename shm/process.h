@@ -39,6 +39,7 @@ enum shm_counter {
 	SHM_COUNT_LOST = 10,      // held by a process that died, or sent to one
 	SHM_COUNT_DISPLACED = 12, // dropped to make room for a newer one
 	SHM_COUNT_HISTORY = 14,   // has left a history, for whatever reason: no loss
+	SHM_COUNT_MOVED = 15,     // took one more position in its channel: only channels count it
 };
 
 // The shared image of a slot. Written by the slot's process only, but for `sleeping` and `nudged`.

@@ -102,6 +102,8 @@ static unsigned place_of(enum shm_counter counter)
 		return 5;
 	case SHM_COUNT_DISPLACED:
 		return 6;
+	case SHM_COUNT_MOVED:
+		return 7;
 	default:
 		return SHM_TALLIES;
 	}

@@ -7,7 +7,7 @@
 //
 // A count is raised by a CAS of both halves at once: who comes late, when the entry has become another channel,
 // changes nothing, and nobody has to reset what the former channel has left. What was sent isn't counted here: it
-// follows from the ring's positions.
+// follows from the ring's positions, less those that messages took which had one before (MOVED).
 //
 // Rates need no reader that takes samples: housekeeping leaves a mark of each number about once a second,
 // instead of the older one of two. A mark is one store, so no death can tear it; one that a stopped process
@@ -45,7 +45,7 @@ void shm_pace_mark(struct shm_pace_mem *pace, uint64_t number, int64_t now);
 double shm_pace_rate(const struct shm_pace_mem *pace, uint64_t number, uint64_t most, int64_t now);
 
 // Adds to what is counted of COUNTER in that GENERATION of the channel: SHM_COUNT_FULL, _EXPIRED, _FLUSHED, _GONE,
-// _LOST, _DISPLACED or _BAD; others aren't kept by channels. Lock-free: a failed CAS means that another has counted.
+// _LOST, _DISPLACED, _BAD or _MOVED; others aren't kept by channels. Lock-free: a failed CAS means that another has counted.
 void shm_tally_add(struct shm_tally_mem *tally, uint32_t generation, enum shm_counter counter,
         uint64_t number);
 uint64_t shm_tally_count(

@@ -460,6 +460,37 @@ TEST(what_finds_no_memory_is_kept_and_tried_again)
 	discard_still(other);
 }
 
+TEST(what_was_in_hand_while_its_channel_ended_is_new_in_the_next_one)
+{
+	struct forebay *layer = attach_still(&(struct forebay_options){
+	        .size = 8 << 20, .reply_channels = 64, .capacities = "fill=8192,x=1"});
+	struct shm_ring ring;
+
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	for (int i = 1; i <= 3; i++)
+		EXPECT_INT(send_later(layer, "x", i, 100), 0);
+	EXPECT(fill_memory(layer) > 100);
+	pass(100);
+	EXPECT_INT(forebay_housekeep(layer), 0);
+	EXPECT_INT(layer->hand_count + waiting(layer), 3);
+	EXPECT(layer->hand_count > 0);
+	EXPECT_INT(stat_of(layer, "asgi.delay").sent, 3);
+
+	EXPECT_INT(shm_table_find(&layer->table, "asgi.delay", &ring), SHM_OK);
+	EXPECT_INT(forebay_flush(layer, "asgi.delay", NULL), 0);
+	EXPECT_INT(shm_table_end(&layer->table, &ring, false, NULL), SHM_OK);
+	EXPECT_INT(forebay_flush(layer, "fill", NULL), 0);
+	pass(100);
+	EXPECT_INT(forebay_housekeep(layer), 0);
+	EXPECT_INT(layer->hand_count, 0);
+	EXPECT(waiting(layer) > 0);
+	EXPECT_INT(stat_of(layer, "asgi.delay").sent, waiting(layer));
+	pass(100);
+	EXPECT_INT(forebay_housekeep(layer), 0); // and puts it back there
+	EXPECT_INT(stat_of(layer, "asgi.delay").sent, waiting(layer));
+	discard_still(layer);
+}
+
 static int note_peeked(struct forebay_message *message, void *context)
 {
 	char *text = context;

@@ -457,3 +457,48 @@ TEST(the_first_pattern_that_matches_decides_how_much_a_channel_takes)
 	EXPECT_INT(accepted(layer, "http.response"), 100);
 	discard(layer);
 }
+
+TEST(what_an_outcome_says_fits_whatever_it_came_from)
+{
+	struct forebay *layer = attach_small();
+	struct forebay_metric metric;
+
+	EXPECT_INT(forebay_group_add(layer, "a\tb", "x"), FOREBAY_BAD_NAME);
+	EXPECT_INT(forebay_metric_open(layer, "a b", FOREBAY_METRIC_GAUGE, NULL, &metric),
+	        FOREBAY_BAD_NAME);
+	EXPECT(!strstr(forebay_strerror(FOREBAY_BAD_NAME), "channel"));
+	EXPECT(strstr(forebay_strerror(FOREBAY_NO_CHANNEL), "groups"));
+	EXPECT(strstr(forebay_strerror(FOREBAY_NO_CHANNEL), "metrics"));
+	EXPECT_STRING(forebay_strerror(-ENOENT), strerror(ENOENT));
+	EXPECT_STRING(forebay_strerror(1000), "unknown result");
+	discard(layer);
+}
+
+TEST(sends_that_can_never_succeed_are_counted_as_bad)
+{
+	struct forebay *layer = attach_small();
+	struct forebay_message *message = forebay_message_new(layer);
+	uint64_t reached;
+
+	EXPECT_INT(forebay_send(layer, "a\tb", message, 0), FOREBAY_BAD_NAME);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 1);
+	EXPECT_INT(forebay_send(layer, "r!0123456789abcdef", message, 0), FOREBAY_BAD_NAME);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 2);
+	EXPECT_INT(forebay_send_after(layer, "asgi.delay", message, 5), FOREBAY_BAD_NAME);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 3);
+	EXPECT_INT(forebay_send_after(layer, "x", message, -1), FOREBAY_BAD_MESSAGE);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 4);
+	EXPECT_INT(forebay_group_send(layer, "a\tb", message, &reached), FOREBAY_BAD_NAME);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 5);
+	EXPECT_INT(reached, 0);
+	forebay_put_text(message, "a", "\xff");
+	EXPECT_INT(forebay_send(layer, "x", message, 0), FOREBAY_BAD_MESSAGE);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 6);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_SENT), 0);
+	// What isn't a send isn't counted.
+	EXPECT_INT(forebay_listen(layer, "a\tb"), FOREBAY_BAD_NAME);
+	EXPECT_INT(forebay_group_add(layer, "a\tb", "x"), FOREBAY_BAD_NAME);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), 6);
+	forebay_message_free(message);
+	discard(layer);
+}

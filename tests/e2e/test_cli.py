@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -52,6 +53,72 @@ def test_wrong_usage(tmp_path, arguments):
     assert result.returncode == 2 and result.stderr and not result.stdout
 
 
+# What each way of using a subcommand takes, besides --layer and --help; anything else would be without effect.
+TAKES = {
+    ("send", "x", "{}"): {"timeout", "after"},
+    ("send", "--after=1", "x", "{}"): {"after"},
+    ("receive", "x"): {"count", "follow", "timeout", "with-channel", "gaps", "peek"},
+    ("receive", "--peek", "x"): {"peek", "count", "with-channel", "gaps"},
+    ("receive", "--follow", "x"): {"follow", "timeout", "with-channel", "gaps"},
+    ("tail", "x"): {"count", "timeout", "with-channel", "gaps"},
+    ("stat",): {"json"},
+    ("stat", "x"): {"json"},
+    ("top",): {"interval", "count", "sort", "batch"},
+    ("top", "--batch"): {"interval", "count", "sort", "batch"},
+    ("group", "add", "g", "x"): set(),
+    ("group", "discard", "g", "x"): set(),
+    ("group", "list"): {"json"},
+    ("group", "list", "g"): {"json"},
+    ("group", "send", "g", "{}"): set(),
+    ("group", "history", "g"): {"since"},
+    ("flush",): set(),
+    ("flush", "x"): set(),
+    ("check",): {"repair", "json"},
+}
+VALUES = {"layer": "x", "timeout": "1", "after": "1", "count": "1", "since": "0123456789abcdef:1", "interval": "1",
+          "sort": "rate"}
+
+
+def options_in_help(directory, subcommand):
+    """Their names, with their letters."""
+    text = run_forebay(directory, subcommand, "--help").stdout.decode()
+    return {name: letter for letter, name in re.findall(r"^  -(\w), --([\w-]+)", text, re.MULTILINE)}
+
+
+def test_every_option_without_effect_is_refused(tmp_path):
+    """A layer can't be there, so what is understood fails all the same, but not with the status of wrong usage."""
+    directory = tmp_path / "file"
+    directory.write_text("")
+    helps = {subcommand: options_in_help(tmp_path, subcommand) for subcommand, *_ in TAKES}
+    letters = {name: letter for options in helps.values() for name, letter in options.items() if name != "help"}
+    assert set(VALUES) <= set(letters)
+    for subcommand, options in helps.items():
+        taken = [takes for (first, *_), takes in TAKES.items() if first == subcommand]
+        assert set(options) == set().union(*taken) | {"layer", "help"}, subcommand
+    for words, takes in TAKES.items():
+        for name, letter in letters.items():
+            value = [VALUES[name]] if name in VALUES else []
+            for option in (f"--{name}", f"-{letter}"):
+                result = run_forebay(directory, words[0], option, *value, *words[1:])
+                said = result.stderr.decode()
+                if name in takes or name == "layer":
+                    assert result.returncode in (1, 3) and "--help" not in said, (words, option, said)
+                else:
+                    assert result.returncode == 2 and not result.stdout, (words, option, said)
+                    assert " takes no --" in said and f"--{name}" in said, (words, option, said)
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--no-such"], "no such option: --no-such"), (["--no-such=1"], "no such option: --no-such=1"),
+    (["-z"], "no such option: -z"), (["--json", "-zj"], "no such option: -z"), (["-jz"], "no such option: -z"),
+    (["--json=1"], "--json takes no value"), (["x", "--layer"], "--layer needs a value"),
+    (["-jn1"], "stat takes no --count")], ids=repr)
+def test_the_option_that_is_wrong_is_named(tmp_path, arguments, complaint):
+    result = run_forebay(tmp_path, "stat", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.decode() == f"forebay stat: {complaint}\nSee: forebay stat --help\n"
+
+
 def test_send_and_receive(layer):
     sent = {"a": [1, -2.5, None, True], "b": {"c": "\u00e9\u0000"}, "content": "text \u20ac"}
     assert forebay(layer, "send", "jobs", json.dumps(sent)).returncode == 0
@@ -94,8 +161,15 @@ def test_receive_waits_for_a_message(layer):
 
 
 def test_receive_times_out(layer):
-    result = forebay(layer, "receive", "--timeout", "0.05", "nothing")
-    assert result.returncode == 3 and not result.stdout
+    for timeout in ("0.05", "50ms", "50MS"):
+        result = forebay(layer, "receive", "--timeout", timeout, "nothing")
+        assert result.returncode == 3 and not result.stdout
+
+
+@pytest.mark.parametrize("timeout", ["", "-", "--1", "1x", "1 s", "25d", "0x10", "1e1", "inf"])
+def test_what_is_no_timeout(layer, timeout):
+    result = forebay(layer, "receive", f"--timeout={timeout}", "nothing")
+    assert result.returncode == 2 and b"not a good value" in result.stderr
 
 
 def test_layers_are_apart(layer):
@@ -119,7 +193,16 @@ def test_send_refuses_what_is_too_large(layer):
 @pytest.mark.parametrize("name", ["", "a\tb", "\u00e9", "x" * 201])
 def test_send_refuses_bad_names(layer, name):
     result = forebay(layer, "send", name, "{}")
-    assert result.returncode == 1 and result.stderr
+    assert result.returncode == 1 and b"not a channel's name" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["flush"], ["receive"], ["receive", "--peek"], ["tail"]], ids=" ".join)
+@pytest.mark.parametrize("name", ["a\tb", "a!0000000000000001"])
+def test_what_cannot_be_received_from_is_named(layer, arguments, name):
+    result = forebay(layer, *arguments, name)
+    assert result.returncode == 1
+    assert name.encode() in result.stderr and b"it isn't the name of a plain channel or a stream" in result.stderr
 
 
 def test_send_says_when_a_channel_is_full(layer):

@@ -76,12 +76,16 @@ def test_wrong_usage(layer, arguments):
     assert result.returncode == 2 and b"--help" in result.stderr and not result.stdout
 
 
-@pytest.mark.parametrize("arguments", [
-    ["add", "room", "\u00e9"], ["add", "", "a"], ["add", "room", "a!b"], ["list", "\u00e9"],
-    ["send", "room", "[]"], ["send", "room", "{"], ["send", "\u00e9", "{}"]], ids=repr)
-def test_what_is_refused(layer, arguments):
+@pytest.mark.parametrize("arguments, complaint", [
+    (["add", "room", "\u00e9"], "'\u00e9' is not a channel's name"), (["add", "", "a"], "'' is not a group's name"),
+    (["add", "a!b", "\u00e9"], "'a!b' is not a group's name"), (["add", "room", "a!b"], "'a!b' is not a channel's name"),
+    (["discard", "room", "a\tb"], "'a\tb' is not a channel's name"), (["list", "\u00e9"], "'\u00e9' is not a group's name"),
+    (["send", "room", "[]"], "not a message"), (["send", "room", "{"], "not a message"),
+    (["send", "\u00e9", "{}"], "'\u00e9' is not a group's name"),
+    (["history", "\u00e9"], "'\u00e9' is not a group's name")], ids=repr)
+def test_what_is_refused(layer, arguments, complaint):
     result = group(layer, *arguments)
-    assert result.returncode == 1 and result.stderr.startswith(b"forebay group: ")
+    assert result.returncode == 1 and result.stderr.decode().startswith(f"forebay group: {complaint}")
 
 
 def test_without_a_layer(tmp_path):

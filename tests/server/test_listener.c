@@ -15,12 +15,19 @@
 
 static char error[LISTENER_ERROR_SIZE];
 
+static int open_both(struct listener_set *set, struct listener_set *old, const char *const *texts,
+        size_t count, const char *status)
+{
+	const struct options_list list = {(char **)(uintptr_t)texts, count};
+	const struct options_list status_list = {(char **)(uintptr_t)&status, status ? 1 : 0};
+
+	return listener_set_open(set, &list, &status_list, 16, old, error);
+}
+
 static int open_set(
         struct listener_set *set, struct listener_set *old, const char *const *texts, size_t count)
 {
-	const struct options_list list = {(char **)(uintptr_t)texts, count};
-
-	return listener_set_open(set, &list, &(struct options_list){NULL, 0}, 16, old, error);
+	return open_both(set, old, texts, count, NULL);
 }
 #define OPEN(SET, OLD, ...)                                                                        \
 	open_set(SET, OLD, (const char *[]){__VA_ARGS__},                                          \
@@ -177,6 +184,72 @@ TEST(an_address_in_use_is_an_error_that_names_it)
 	EXPECT_INT(OPEN(&other, NULL, "127.0.0.1:0", text), -EADDRINUSE);
 	EXPECT_STRING(error, expected);
 	EXPECT_INT(other.count, 0);
+	listener_set_fini(&set, true);
+}
+
+// A port that others aren't given as long as the result isn't closed; who asks for it by its number can listen there.
+static int reserve_port(int *port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
+	        bind(fd, (struct sockaddr *)&address, length) < 0 ||
+	        getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		abort();
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+TEST(addresses_that_clash_are_both_named)
+{
+	int port, reserved = reserve_port(&port);
+	struct listener_set set;
+	char text[32], secure[48], any[32], expected[160];
+	const char *texts[] = {text, secure};
+
+	snprintf(text, sizeof(text), "127.0.0.1:%d", port);
+	snprintf(secure, sizeof(secure), "https://%s", text);
+	snprintf(any, sizeof(any), "*:%d", port);
+
+	EXPECT_INT(open_both(&set, NULL, texts, 1, text), -EADDRINUSE);
+	snprintf(expected, sizeof(expected),
+	        "cannot bind %s of --status-bind: %s of --bind is the same", text, text);
+	EXPECT_STRING(error, expected);
+
+	EXPECT_INT(open_both(&set, NULL, texts, 2, NULL), -EADDRINUSE);
+	snprintf(expected, sizeof(expected),
+	        "cannot bind %s of --bind: %s of --bind has the same address, or a part of it",
+	        secure, text);
+	EXPECT_STRING(error, expected);
+
+	EXPECT_INT(open_both(&set, NULL, texts, 1, any), -EADDRINUSE);
+	snprintf(expected, sizeof(expected),
+	        "cannot bind %s of --status-bind: %s of --bind has the same address, or a part of "
+	        "it",
+	        any, text);
+	EXPECT_STRING(error, expected);
+	EXPECT_INT(set.count, 0);
+	close(reserved);
+}
+
+TEST(an_address_that_is_given_up_only_then_is_named_too)
+{
+	struct listener_set set, next;
+	char any[32], expected[160];
+
+	EXPECT_INT(OPEN(&set, NULL, "127.0.0.1:0"), 0);
+	snprintf(any, sizeof(any), "*:%d", set.listeners[0].port);
+	EXPECT_INT(OPEN(&next, &set, any), -EADDRINUSE);
+	snprintf(expected, sizeof(expected),
+	        "cannot bind %s of --bind: 127.0.0.1:0 of --bind has the same address, or a part "
+	        "of "
+	        "it",
+	        any);
+	EXPECT_STRING(error, expected);
+	EXPECT(connects_to_port(set.listeners[0].port));
 	listener_set_fini(&set, true);
 }
 

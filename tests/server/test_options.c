@@ -119,6 +119,10 @@ TEST(sizes_and_times_have_units)
 	EXPECT_INT(options.idle_timeout, 1500);
 	EXPECT_INT(options.head_timeout, 120000);
 	EXPECT_INT(options.body_timeout, 7000);
+	EXPECT_INT(PARSE("--layer-size=4.5M", "--idle-timeout=.25S", "--expiry=1d"), 0);
+	EXPECT_INT(options.layer_size, 9 << 19);
+	EXPECT_INT(options.idle_timeout, 250);
+	EXPECT_INT(options.expiry, 86400000);
 }
 
 TEST(what_is_no_value_of_the_type_or_out_of_range_is_refused)
@@ -128,6 +132,7 @@ TEST(what_is_no_value_of_the_type_or_out_of_range_is_refused)
 	EXPECT_INT(PARSE("--workers", "129"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--workers", "-1"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--workers", "2x"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--workers", "1.5"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--workers="), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--max-body=99999999999999999999"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--max-body=18014398509481984K"), OPTIONS_INVALID);
@@ -194,7 +199,7 @@ TEST(histories_of_groups_are_one_text)
 	EXPECT_STRING(text, "");
 	free(text);
 	EXPECT_INT(PARSE("--group-history=a"), OPTIONS_INVALID);
-	EXPECT_INT(PARSE("--group-history=a=1/1M/1d"), OPTIONS_INVALID);
+	EXPECT_INT(PARSE("--group-history=a=1/1M/1w"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--group-history=a=1,b=2"), OPTIONS_INVALID);
 }
 

@@ -3,8 +3,22 @@
 #include "server/status.h"
 
 #include <math.h>
+#include <unistd.h>
 
+#include "channel/usage.h"
 #include "tests/test.h"
+
+static uint32_t usages_read;
+
+// Instead of the library's: it counts.
+bool channel_usage_read(const char *proc, int32_t pid, struct channel_usage *usage)
+{
+	(void)proc;
+	(void)pid;
+	*usage = (struct channel_usage){.ticks = 100, .resident = 4096};
+	usages_read++;
+	return true;
+}
 
 // What TEXT holds, as a string that is good until the next call.
 static const char *take(struct status_text *text)
@@ -101,4 +115,58 @@ TEST(a_look_that_was_not_will_do_for_some_time)
 
 	EXPECT(status_look_is_fresh(&look, look.at + STATUS_LOOK_SHARE * look.cost - 1));
 	EXPECT(!status_look_is_fresh(&look, look.at + STATUS_LOOK_SHARE * look.cost));
+}
+
+TEST(a_text_takes_another_in_with_its_failure)
+{
+	struct status_text text = {0}, other = {0};
+
+	status_text_append(&text, &other);
+	EXPECT_INT(text.length, 0);
+	status_text_print(&text, "a");
+	status_text_print(&other, "%s", "bc");
+	status_text_append(&text, &other);
+	EXPECT_STRING(take(&text), "abc");
+	EXPECT_STRING(take(&other), "bc");
+	other.failed = true;
+	status_text_append(&text, &other);
+	EXPECT(text.failed);
+}
+
+// How often WORD is in TEXT.
+static int count_word(const char *text, const char *word)
+{
+	int count = 0;
+
+	for (; (text = strstr(text, word)); text++)
+		count++;
+	return count;
+}
+
+TEST(of_each_process_the_kernel_is_asked_once)
+{
+	const struct forebay_options options = {.size = 8 << 20, .reply_channels = 64};
+	struct forebay *layers[2];
+	struct forebay_layer_stat stat;
+	struct status_text text = {0};
+	char name[32], *page;
+
+	setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
+	snprintf(name, sizeof name, "status-%d", (int)getpid());
+	for (int i = 0; i < 2; i++)
+		EXPECT_INT(forebay_open(name, &options, &layers[i]), 0);
+	EXPECT_INT(forebay_remove(name), 0);
+	EXPECT_INT(forebay_stat(layers[0], &stat), 0);
+	usages_read = 0;
+	status_write_metrics(&text, layers[0], &stat);
+	EXPECT_INT(usages_read, 2);
+	EXPECT(!text.failed);
+	page = strndup(text.data, text.length);
+	EXPECT_INT(count_word(page, "\nforebay_process_cpu_seconds_total{"), 2);
+	EXPECT_INT(count_word(page, "\nforebay_process_resident_memory_bytes{"), 2);
+	EXPECT(count_word(page, "\"} 4096\n") == 2);
+	free(page);
+	status_text_fini(&text);
+	for (int i = 0; i < 2; i++)
+		forebay_close(layers[i]);
 }

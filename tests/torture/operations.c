@@ -277,11 +277,23 @@ static void stage_due(struct world *world)
 	stage_delayed(world, "quiet", WORLD_LARGE);
 }
 
+static struct forebay_channel_stat delayed_before;
+
+static struct forebay_channel_stat look_at_delayed(struct world *world)
+{
+	struct forebay_channel_stat stat = {0};
+
+	if (forebay_stat_channel(world->a, "asgi.delay", &stat) != 0)
+		world_complain(world, WORLD_BLOCKED, "no statistics of asgi.delay");
+	return stat;
+}
+
 static void stage_due_and_full(struct world *world)
 {
 	world->again = true;
 	stage_full(world);
 	stage_delayed(world, "small", 100);
+	delayed_before = look_at_delayed(world);
 }
 
 // All that waits is due, and a round of housekeeping is, too.
@@ -297,6 +309,24 @@ static void after_delayed(struct world *world)
 	world_drain(world);
 	deliver_all(world);
 	world_drain(world);
+}
+
+// It was sent once. If it counts once more, it is because what was put back is counted as lost.
+static void after_put_back(struct world *world)
+{
+	struct forebay_channel_stat stat;
+	uint64_t sent, lost;
+
+	(void)forebay_reap(world->a);
+	stat = look_at_delayed(world);
+	sent = stat.sent - delayed_before.sent;
+	lost = stat.dropped[FOREBAY_COUNT_LOST] - delayed_before.dropped[FOREBAY_COUNT_LOST];
+	if (stat.sent < delayed_before.sent || sent > lost)
+		world_complain(world, WORLD_MISCOUNTED,
+		        "of %llu delayed messages, %llu were sent and %llu are lost",
+		        (unsigned long long)delayed_before.sent, (unsigned long long)stat.sent,
+		        (unsigned long long)lost);
+	after_delayed(world);
 }
 
 // Metrics are for ever, so a trial begins with a table as in a new segment, but for one name.
@@ -413,7 +443,7 @@ const struct operation operations[] = {
                 .stage = stage_due_and_full,
                 .ready = victim_ready_deliver,
                 .act = victim_act_deliver,
-                .after = after_delayed,
+                .after = after_put_back,
                 .losses = 1,
         },
         {
