@@ -92,12 +92,24 @@ static void report(const struct shm_finding *finding, void *context)
 // What the layer below can't know.
 static uint32_t check_patterns(struct output *output, const struct shm_segment *segment)
 {
-	if (!channel_name_patterns_error(segment->patterns, 1u << SHM_WIDE_ORDER))
-		return 0;
-	print_finding(output, "bad-patterns", "the header",
-	        "the capacities of channels can't be read: new ones hold the default",
-	        "leaves them: end all processes, then remove the layer's directory", false);
-	return 1;
+	static const char remedy[] =
+	        "leaves them: end all processes, then remove the layer's directory";
+	const char *histories = strchr(segment->patterns, '\n');
+	uint32_t bad = 0;
+
+	if (channel_name_patterns_error(segment->patterns, 1u << SHM_WIDE_ORDER)) {
+		print_finding(output, "bad-patterns", "the header",
+		        "the capacities of channels can't be read: new ones hold the default",
+		        remedy, false);
+		bad++;
+	}
+	if (histories && channel_history_error(histories + 1)) {
+		print_finding(output, "bad-histories", "the header",
+		        "the rules for histories of groups can't be read: messages aren't kept",
+		        remedy, false);
+		bad++;
+	}
+	return bad;
 }
 
 static uint32_t check_access(struct output *output, const char *error)

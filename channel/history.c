@@ -188,7 +188,7 @@ void channel_history_add(
 			shm_table_unlink(&layer->table, &ring);
 	}
 	if (result != 0) {
-		(void)shm_table_end(&layer->table, &ring, true, NULL);
+		(void)shm_table_shut(&layer->table, &ring);
 		return;
 	}
 	outgoing->history = (struct channel_history_mem){epoch_of(layer, &ring), ring.given};

@@ -21,10 +21,11 @@ enum {
 };
 
 // In the order of their dependence: who is alive decides about zones, zones about blocks, channels
-// and rings are sound before lists are walked.
+// and rings are sound before lists are walked. Claims of wills are judged by blocks that are freed below.
 static const struct region *const regions[] = {
         &region_file,
         &region_processes,
+        &region_wills,
         &region_block_zones,
         &region_endpoint_zones,
         &region_endpoints,
@@ -87,6 +88,20 @@ static const struct {
                 "leaves it alone: it is a living process's, which has to be restarted"},
         [SHM_FINDING_BAD_CREDIT] = {"bad-credit", "its senders have more credit than there can be",
                 "leaves it alone: its owner sets it at the next message"},
+        [SHM_FINDING_BAD_WILL] = {"bad-will",
+                "what it says of a reply channel's end makes no sense",
+                "keeps of it what the others act by, or takes it back if the channel never was"},
+        [SHM_FINDING_ORPHAN_WILL] = {"orphan-will",
+                "nobody is about to say that the reply channel is open, or over, as it is claimed: "
+                "its end is never told, and it isn't opened again",
+                "finds out whether it was said"},
+        [SHM_FINDING_UNSETTLED_WILL] = {"unsettled-will",
+                "a living process is about to say that the reply channel is open, or over: it may "
+                "be stopped in the middle of that",
+                "leaves it alone while that process lives"},
+        [SHM_FINDING_LOST_WILL] = {"lost-will",
+                "the reply channel's end is to be told, and by nobody",
+                "leaves it to whoever keeps the house next"},
         [SHM_FINDING_ORPHAN_CHANNEL] = {"orphan-channel",
                 "it was being made or ended by nobody: it can't be used", "completes that"},
         [SHM_FINDING_ORPHAN_STREAM] = {"orphan-stream", "its maker, who is to end it, is nobody",
@@ -122,7 +137,8 @@ static const struct {
         [SHM_FINDING_TWICE] = {"name-twice", "there are two of that name, of which one is found",
                 "ends the other"},
         [SHM_FINDING_UNREACHABLE] = {"unreachable-channel",
-                "it is live but not in the table: nobody finds it", "puts it back in"},
+                "it is live but not in the table: nobody finds it",
+                "puts it back in, or ends it if it was about to end"},
         [SHM_FINDING_BAD_GROUP] = {"bad-group",
                 "its word makes no sense: nobody can join, and nobody is reached",
                 "makes it a group without members, unless other processes are attached"},

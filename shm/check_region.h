@@ -45,7 +45,7 @@ struct region {
 extern const struct region region_file, region_processes, region_block_zones, region_blocks,
         region_endpoint_zones, region_endpoints, region_channels, region_listeners, region_rings,
         region_buckets, region_reach, region_groups, region_cells, region_hazards, region_prefixes,
-        region_metric_cells, region_metrics, region_directory;
+        region_metric_cells, region_metrics, region_wills, region_directory;
 
 // Fills FOUND in, and returns true.
 __attribute__((format(printf, 4, 5))) bool suspect(struct suspicion *found,

@@ -33,6 +33,7 @@ _Static_assert(sizeof(struct shm_endpoint_mem) == 32, "pinned by the layout vers
 
 #define SHM_SEQUENCE_MASK              0xffffffu
 #define SHM_ENDPOINT_GENERATION(STATE) ((STATE) >> 24)
+#define SHM_ENDPOINT_FIRST(IDENTITY)   (((IDENTITY)&0xffffff) << 1) // before it is ever opened
 
 // Difference of two 24-bit sequence numbers, -2^23 to 2^23 - 1.
 static inline int32_t shm_sequence_diff(uint32_t a, uint32_t b)

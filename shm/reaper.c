@@ -149,20 +149,25 @@ static bool is_unpublished(struct shm_table *table, uint32_t handle, uint32_t sl
 	return SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle);
 }
 
+// A CAS fails only if somebody scribbles there: nobody else settles claims of that slot.
+bool shm_reaper_settle_will(struct shm_table *table, uint32_t index, uint64_t will)
+{
+	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));
+
+	return cas_acq_rel(&table->segment->wills[index], &will, shm_will_settled(will, published));
+}
+
 // Settles what users of SLOT had claimed, in whatever zone: one that died as the reaper of another had that
-// one's zones. A CAS fails only if somebody scribbles there: nobody else settles claims of that slot.
+// one's zones.
 static void settle_wills(struct shm_table *table, uint32_t slot)
 {
 	struct shm_segment *segment = table->segment;
 
 	for (uint32_t index = 0; index < segment->geometry.endpoints; index++) {
 		uint64_t will = load_acquire(&segment->wills[index]);
-		bool published;
 
-		if (!shm_will_claimed(will) || SHM_WILL_SLOT(will) != slot)
-			continue;
-		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);
-		(void)cas_acq_rel(&segment->wills[index], &will, shm_will_settled(will, published));
+		if (shm_will_claimed(will) && SHM_WILL_SLOT(will) == slot)
+			(void)shm_reaper_settle_will(table, index, will);
 	}
 }
 

@@ -52,6 +52,10 @@ bool shm_reaper_release_zone(
         struct shm_table *table, uint32_t zone, uint64_t owner, struct shm_reaped *reaped);
 bool shm_reaper_release_endpoint_zone(struct shm_table *table, uint32_t zone, uint64_t owner);
 
+// Settles the claim WILL of somebody who is no more, at endpoint INDEX, by whether its block was published: see will.h.
+// False if the word isn't that any more.
+bool shm_reaper_settle_will(struct shm_table *table, uint32_t index, uint64_t will);
+
 // Whether a block whose word is OWN is where it says: at a position of a ring, in the list of a head.
 bool shm_reaper_is_published(struct shm_table *table, uint64_t own, uint32_t handle);
 bool shm_reaper_is_listed(const struct shm_pool *pool, uint64_t own, uint32_t handle);

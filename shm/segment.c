@@ -264,7 +264,7 @@ static void write_header(struct shm_segment *segment, const struct shm_terms *te
 static void write_table(struct shm_segment *segment)
 {
 	struct shm_header *header = segment->base;
-	uint64_t generation = (header->identity & 0xffffff) << 1;
+	uint64_t generation = SHM_ENDPOINT_FIRST(header->identity);
 
 	lay_out(segment, &header->geometry);
 	for (uint32_t i = 0; i < header->geometry.endpoints; i++)

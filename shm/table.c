@@ -483,6 +483,12 @@ static enum shm_result seal(struct shm_table *table, struct shm_ring *ring, bool
 	return result;
 }
 
+// What a message that goes with the channel counts as.
+static enum shm_counter loss_of(const struct shm_channel_mem *channel)
+{
+	return load_relaxed(&channel->lifetime) > 0 ? SHM_COUNT_HISTORY : SHM_COUNT_GONE;
+}
+
 enum shm_result shm_table_end(
         struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped)
 {
@@ -496,14 +502,25 @@ enum shm_result shm_table_end(
 		return SHM_FULL;
 	result = !force && shm_table_has_receivers(channel)
 	                 ? SHM_FULL
-	                 : seal(table, ring, force,
-	                           load_relaxed(&channel->lifetime) > 0 ? SHM_COUNT_HISTORY
-	                                                                : SHM_COUNT_GONE,
-	                           dropped);
+	                 : seal(table, ring, force, loss_of(channel), dropped);
 	if (result == SHM_OK)
 		finish(table, ring);
 	else // also if the generation had changed before we took it: then it is another's live channel
 		store_release(&channel->owner, SHM_CHANNEL_LIVE);
+	return result;
+}
+
+enum shm_result shm_table_shut(struct shm_table *table, struct shm_ring *ring)
+{
+	enum shm_result result = shm_table_end(table, ring, true, NULL);
+
+	if (result != SHM_FULL)
+		return result;
+	// The mark is put by a CAS from what was last published, so it can't get into a later generation. Whoever has the
+	// entry finds the ring sealed, or makes it LIVE and leaves it to who looks for one that is idle.
+	result = seal(table, ring, true, loss_of(&table->segment->channel[ring->id]), NULL);
+	if (result == SHM_OK)
+		shm_table_unlink(table, ring);
 	return result;
 }
 
@@ -546,6 +563,15 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 		store_release(&channel->owner, SHM_CHANNEL_LIVE);
 }
 
+// Whether an entry that we hold was sealed by who had to leave the rest to others.
+static bool is_shut(struct shm_table *table, struct shm_ring *ring)
+{
+	uint32_t handle;
+
+	return load_acquire(&ring->mem->generation) == ring->generation &&
+	       shm_ring_pop_before(ring, table->pool, 0, &handle) == SHM_CLOSED;
+}
+
 // As a birth: HELD by us and not in the table, then in the table and HELD, then LIVE. If we die on the way, the
 // reaper ends it or makes it LIVE.
 bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generation)
@@ -560,8 +586,13 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 	if (!cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid)))
 		return false;
 	shm_table_name(table, index, name);
-	if (!is_group(table, index))
+	if (!is_group(table, index)) {
 		fill_ring(table, index, generation, &ring);
+		if (is_shut(table, &ring)) {
+			finish(table, &ring);
+			return true;
+		}
+	}
 	while (left > 0 && !done) {
 		const uint32_t hash = shm_table_hash(name);
 		int found = walk(table, name, hash, &left, &found_index, &found_generation, &head);

@@ -18,6 +18,7 @@
 //   3. its own link is marked, then it is unlinked. Done by anybody who meets the sealed ring, so a
 //      stopped owner holds up nobody: the name can be made anew at another index at once.
 //   4. generation + 1, owner = FREE
+// Who can't wait until the owner word is LIVE seals and unlinks all the same (shm_table_shut()).
 // A group ends in the same way; what seals it is its own word (compact.h).
 #pragma once
 
@@ -125,6 +126,11 @@ bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ri
 enum shm_result shm_table_end(
         struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped);
 
+// The same by force for who can't leave it to another: while somebody else has the entry, by whom it has just been made
+// or is being ended, perhaps in vain, and who may be stopped or dead, the channel is sealed and unlinked all the same.
+// SHM_OK, or SHM_CLOSED if it had ended before; SHM_FULL only if others have sent in between a thousand times.
+enum shm_result shm_table_shut(struct shm_table *table, struct shm_ring *ring);
+
 // For who met SHM_CLOSED: makes sure the name no longer leads to that channel.
 void shm_table_unlink(struct shm_table *table, const struct shm_ring *ring);
 void shm_table_unlink_group(struct shm_table *table, const struct shm_entry *group);
@@ -143,7 +149,7 @@ bool shm_table_seize(
 void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped);
 
 // Puts a live channel that is in no list back into its own, with all that waits and listens; ends it if another
-// has its name by now. For who mends a damaged table. False if it wasn't live, or was put in by itself.
+// has its name by now, or it was shut. For who mends a damaged table. False if it wasn't live, or was put in by itself.
 bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generation);
 
 uint32_t shm_table_hash(const char *name);

@@ -33,6 +33,8 @@ enum shm_will_state {
 
 #define SHM_ORPHANED UINT64_MAX // in a zone's word; the uid of nobody
 
+#define SHM_WILL(STATE, SLOT, HANDLE)                                                              \
+	((uint64_t)(HANDLE) << 32 | (uint64_t)(SLOT) << 2 | (uint64_t)(STATE))
 #define SHM_WILL_STATE(WORD)  ((enum shm_will_state)((WORD)&3))
 #define SHM_WILL_SLOT(WORD)   ((uint32_t)((WORD) >> 2 & 0xfff))
 #define SHM_WILL_HANDLE(WORD) ((uint32_t)((WORD) >> 32))
@@ -47,7 +49,7 @@ static inline void shm_will_claim(struct shm_segment *segment, uint32_t index,
         enum shm_will_state state, uint32_t slot, uint32_t handle)
 {
 	// Before the publishing CAS in the order of this process, which is all a reaper relies on.
-	store_release(&segment->wills[index], (uint64_t)handle << 32 | slot << 2 | state);
+	store_release(&segment->wills[index], SHM_WILL(state, slot, handle));
 }
 
 // What a claim becomes once it is known whether its block was published.

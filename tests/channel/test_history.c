@@ -273,6 +273,34 @@ TEST(a_full_memory_ends_a_history_rather_than_leave_a_hole)
 	discard(layer);
 }
 
+// The entry is another's for a moment, who has just made it, or is about to end it because it seems idle; and that
+// moment lasts as long as he is stopped.
+TEST(what_is_not_kept_is_missed_whoever_has_the_entry)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.group_histories = "g=100/1K"}),
+	               *other = attach(NULL);
+	struct forebay_history history = {0};
+	struct shm_ring ring;
+	uint64_t epoch;
+
+	say(layer, "g", 1, 0);
+	EXPECT_INT(ask(layer, "g", &history).count, 1);
+	epoch = history.epoch;
+	EXPECT_INT(shm_table_find(&layer->table, "\x02g", &ring), SHM_OK);
+	store_release(&layer->segment.channel[ring.id].owner, SHM_OWN_HELD(other->self.uid));
+	say(layer, "g", 2, 2000);
+	EXPECT_INT(ask(layer, "g", &history).count, 0);
+	EXPECT(!history.complete);
+	say(layer, "g", 3, 0);
+	store_release(&layer->segment.channel[ring.id].owner, SHM_CHANNEL_LIVE);
+	history = (struct forebay_history){.epoch = epoch, .offset = ring.head};
+	EXPECT_INT(ask(layer, "g", &history).count, 1);
+	EXPECT(!history.complete && history.epoch != epoch);
+	EXPECT_INT(used_blocks(layer), 1);
+	forebay_close(other);
+	discard(layer);
+}
+
 TEST(what_is_no_history_is_refused_with_a_sentence)
 {
 	static const char *const refused[] = {"a", "a=0", "a=8193", "a=1/", "a=1/0", "a=1/1X",

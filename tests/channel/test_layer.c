@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -414,6 +416,51 @@ TEST(a_child_of_fork_can_not_use_its_parents_attachment_and_does_not_keep_it_ali
 	waitpid(pid, &status, 0);
 	EXPECT_INT(status, 0);
 	EXPECT_INT(send_number(layer, "x", 1), 0);
+	discard(layer);
+}
+
+// As fork() leaves it before it runs the handlers: with all descriptors of its parent.
+static pid_t fork_without_handlers(void)
+{
+	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+TEST(a_child_that_is_stopped_before_its_fork_handler_hides_its_parents_death_until_it_ends)
+{
+	struct forebay *layer = attach(NULL);
+	char name[FOREBAY_NAME_SIZE];
+	pid_t pid, child;
+	int tube[2];
+
+	// So that the child becomes ours.
+	EXPECT_INT(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+	EXPECT(pipe(tube) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		struct forebay *mine = attach(NULL);
+
+		if (forebay_reply_open(mine, "r", 0, NULL, name) != 0)
+			_exit(1);
+		child = fork_without_handlers();
+		if (child != 0) {
+			(void)!write(tube[1], &child, sizeof child);
+			(void)!write(tube[1], name, sizeof name);
+		}
+		for (;;)
+			pause();
+	}
+	EXPECT(read(tube[0], &child, sizeof child) == sizeof child);
+	EXPECT(read(tube[0], name, sizeof name) == sizeof name);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	EXPECT_INT(forebay_reap(layer), 0);
+	EXPECT_INT(send_number(layer, name, 1), 0);
+	kill(child, SIGKILL);
+	EXPECT_INT(waitpid(child, NULL, 0), child);
+	EXPECT_INT(forebay_reap(layer), 1);
+	EXPECT_INT(send_number(layer, name, 1), FOREBAY_GONE);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_LOST), 1);
 	discard(layer);
 }
 

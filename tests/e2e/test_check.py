@@ -99,6 +99,23 @@ def test_a_scribbled_name_is_mended(layer):
     assert run_forebay(layer.parent, "send", "jobs", "{}").returncode == 0
 
 
+@pytest.mark.parametrize("rule, scribble, kind", [
+    (b"jobs=7", b"jobs=x", "bad-patterns"),
+    (b"chat.*=5", b"chat.*=x", "bad-histories"),
+])
+def test_rules_that_can_not_be_read_are_told_and_left(tmp_path, rule, scribble, kind):
+    options = {"size": 8 << 20, "capacities": b"jobs=7", "group_histories": b"chat.*=5"}
+    with Layer(tmp_path, name="default", must_exist=False, **options):
+        pass
+    layer = tmp_path / "forebay.default"
+    assert findings(layer) == set()
+    octets = (layer / "segment").read_bytes()
+    with open(layer / "segment", "r+b") as file:
+        file.seek(octets.index(rule))
+        file.write(scribble)
+    assert findings(layer) == findings(layer, "--repair") == {kind}
+
+
 @pytest.mark.parametrize("options", [[], ["--repair"], ["--json"]], ids=str)
 def test_what_can_not_be_checked(layer, options):
     def refused(*words):

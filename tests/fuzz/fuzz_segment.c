@@ -18,6 +18,7 @@
 #include "shm/compact.h"
 #include "shm/metric.h"
 #include "shm/prefix.h"
+#include "shm/will.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {
@@ -70,7 +71,7 @@ struct region {
 	size_t count, size;
 };
 
-// What belongs to groups, and metrics. Few of them are in use, and the first cells but those of the reserve.
+// What belongs to groups, metrics and wills. Few of them are in use, and the first cells but those of the reserve.
 static struct region choose_group_region(const struct shm_segment *segment, uint64_t choice)
 {
 	switch (choice % 8) {
@@ -94,7 +95,12 @@ static struct region choose_group_region(const struct shm_segment *segment, uint
 			        (char *)segment->metric_cells, 16, sizeof *segment->metric_cells};
 		return (struct region){(char *)segment->metric_words,
 		        (size_t)segment->geometry.metrics * (USERS + 1), 8};
+	case 6:
+		return (struct region){(char *)segment->cells, 64, sizeof *segment->cells};
 	default:
+		if (choice & 8)
+			return (struct region){
+			        (char *)segment->wills, segment->geometry.endpoints, 8};
 		return (struct region){(char *)segment->cells, 64, sizeof *segment->cells};
 	}
 }
@@ -184,8 +190,10 @@ static uint64_t group_value(
 		return a << 40 | (uint64_t)b << 12 | SHM_TAG_REPLY;
 	case 5:
 		return a << 40 | SHM_TAG_PLAIN;
-	default:
+	case 6:
 		return SHM_WORD_NODE(a % 80);
+	default:
+		return kind & 8 ? SHM_WILL(a & 3, a >> 2, b) : SHM_WORD_NODE(a % 80);
 	}
 }
 
@@ -267,6 +275,33 @@ static void flood(const struct shm_segment *segment, struct program *program)
 		store_relaxed(&slot[i], value);
 }
 
+// Writes into what is counted of a channel: a mark, or a count, of this generation or another; or the layer's marks.
+static void miscount(const struct shm_segment *segment, struct program *program)
+{
+	struct shm_channel_mem *channel = &segment->channel[take(program, 1) % segment->channels];
+	uint64_t place = take(program, 1), a = take(program, 1), b = take(program, 1);
+	uint64_t generation = load_relaxed(&channel->ring.generation) + (b & 1);
+	uint64_t mark = ((uint64_t)channel_now() + a - 128) << 32 | (b & 1 ? b : UINT32_MAX - b);
+
+	switch (place % 5) {
+	case 0:
+		store_relaxed(&channel->tally.sent.mark[place >> 7], mark);
+		break;
+	case 1:
+		store_relaxed(&channel->tally.full.mark[place >> 7], mark);
+		break;
+	case 2:
+		store_relaxed(&segment->housekeeping->sent.mark[place >> 7], mark);
+		break;
+	case 3:
+		store_relaxed(&segment->housekeeping->full.mark[place >> 7], mark);
+		break;
+	default:
+		store_relaxed(&channel->tally.count[place % SHM_TALLIES],
+		        generation << 40 | (b & 2 ? a : (1ull << 40) - 1 - a));
+	}
+}
+
 static void scribble(struct program *program)
 {
 	const struct shm_segment *segment = &users[0].layer->segment;
@@ -277,6 +312,8 @@ static void scribble(struct program *program)
 		tangle(segment, program);
 	} else if (how < 0x18) {
 		flood(segment, program);
+	} else if (how < 0x20) {
+		miscount(segment, program);
 	} else {
 		word = take_word(segment, program);
 		store_relaxed(word, take_value(segment, program));
@@ -380,13 +417,6 @@ static void receive_message(struct user *user, uint64_t choice)
 		look_at(*place);
 }
 
-static int ignore_channel_stat(const struct forebay_channel_stat *stat, void *context)
-{
-	(void)context;
-	fuzz_require(strlen(stat->name) < SHM_NAME_SIZE);
-	return 0;
-}
-
 static int ignore_process_stat(const struct forebay_process_stat *stat, void *context)
 {
 	(void)context;
@@ -442,6 +472,26 @@ static void look_into(struct user *user, const char *channel)
 	(void)forebay_watch(user->layer, channel, &watch, look_at_copy, NULL);
 }
 
+// Whatever the marks say, a rate is one.
+static void judge_rate(double rate, uint64_t most)
+{
+	fuzz_require(rate >= 0 && rate <= (double)most);
+}
+
+static void judge_rates(const struct forebay_channel_stat *stat)
+{
+	judge_rate(stat->statistics.messages_count_per_second, stat->sent);
+	judge_rate(stat->statistics.channel_full_count_per_second, stat->full);
+}
+
+static int ignore_channel_stat(const struct forebay_channel_stat *stat, void *context)
+{
+	(void)context;
+	fuzz_require(strlen(stat->name) < SHM_NAME_SIZE);
+	judge_rates(stat);
+	return 0;
+}
+
 static void look_around(struct user *user)
 {
 	struct forebay_channel_stat channel;
@@ -452,13 +502,32 @@ static void look_around(struct user *user)
 	(void)forebay_group_history(
 	        user->layer, "g", &(struct forebay_history){0}, look_at_copy, NULL);
 	look_into(user, users[0].streams[0]);
-	(void)forebay_stat_channel(user->layer, "a", &channel);
+	if (forebay_stat_channel(user->layer, "a", &channel) == 0)
+		judge_rates(&channel);
 	(void)forebay_stat_channels(user->layer, ignore_channel_stat, NULL);
 	(void)forebay_stat_processes(user->layer, ignore_process_stat, NULL);
 	(void)forebay_stat_groups(user->layer, ignore_group_stat, NULL);
 	(void)forebay_stat_metrics(user->layer, ignore_metric_stat, NULL);
 	(void)forebay_stat_process_metrics(
 	        user->layer, user->layer->self.slot, ignore_metric_stat, NULL);
+}
+
+// Announces a reply channel, or farewells one that may have been announced.
+static void talk_of_reply(struct user *user, char *reply, bool announce)
+{
+	struct forebay_message *message = forebay_message_new(user->layer);
+
+	fuzz_require(message);
+	if (announce) {
+		if (reply[0])
+			(void)forebay_reply_close(user->layer, reply);
+		reply[0] = '\0';
+		(void)forebay_reply_open(user->layer, "websocket.send", 0, user, reply);
+		(void)forebay_reply_announce(user->layer, reply, "c", message);
+	} else {
+		(void)forebay_reply_farewell(user->layer, reply, "dd", message);
+	}
+	forebay_message_free(message);
 }
 
 static void send_to_group(struct user *user, const char *group)
@@ -578,7 +647,10 @@ static void call(struct user *user, const char *layer_name, uint64_t what, struc
 		break;
 	case 12:
 		(void)forebay_fd(user->layer);
-		count_metric(user, choice);
+		if (choice & 0x80)
+			talk_of_reply(user, reply, choice & 0x40);
+		else
+			count_metric(user, choice);
 		break;
 	case 13: // as its housekeeping does
 		shm_pool_trim(&user->layer->pool);

@@ -230,6 +230,48 @@ MUTANTS = {
          "	shm_pool_free(table->pool, handle);\n"
          "	shm_process_count(table->self, SHM_COUNT_DISPLACED, 1);\n"),
     ]),
+    "displace_given_first": ("ring.c", [
+        ("			ring->given = pos;\n", "			ring->given = load_relaxed(&ring->mem->tail);\n"),
+    ]),
+    "shut_only_if_free": ("table.c", [
+        ("	if (result != SHM_FULL)\n		return result;\n",
+         "	if (result == SHM_FULL)\n		return SHM_OK;\n"
+         "	if (result != SHM_FULL)\n		return result;\n"),
+    ]),
+    "shut_by_name": ("table.c", [
+        ("	result = seal(table, ring, true, loss_of(&table->segment->channel[ring->id]), NULL);\n"
+         "	if (result == SHM_OK)\n",
+         "	result = SHM_OK;\n"),
+    ]),
+    "will_never_settled": ("reaper.c", [
+        ("	settle_wills(table, slot);\n", "	(void)settle_wills;\n"),
+    ]),
+    "will_taken_for_published": ("reaper.c", [
+        ("bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+         "bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) || true;"),
+    ]),
+    "will_taken_for_not_published": ("reaper.c", [
+        ("bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+         "bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) && false;"),
+    ]),
+    # When the blocks have been freed, they don't say any more what was published.
+    "will_judged_last": ("reaper.c", [
+        ("	settle_wills(table, slot);\n", ""),
+        ("	release_endpoints(table, slot);\n	shm_compact_release", "	shm_compact_release"),
+        ("	release_zones(table, slot, reaped);\n",
+         "	release_zones(table, slot, reaped);\n"
+         "	settle_wills(table, slot);\n"
+         "	release_endpoints(table, slot);\n"),
+    ]),
+    "will_forgotten": ("will.c", [
+        ("any ? SHM_ORPHANED : 0);", "any ? 0 : 0);"),
+    ]),
+    "will_adopted_twice": ("will.c", [
+        ("		        cas_acquire(&segment->endpoint_zones[zone], &nobody, uid))\n",
+         "		        nobody == SHM_ORPHANED) {\n"
+         "			store_release(&segment->endpoint_zones[zone], uid);\n"),
+        ("			return zone;\n	}\n", "			return zone;\n		}\n	}\n"),
+    ]),
     "peek_judged_before": ("peek.c", [
         ("	return shm_pool_view(pool, buffer->handle, &again) && is_same(buffer, &again) &&\n"
          "	       is_there(ring, block, glimpse->pos, &glimpse->waiting);\n",

@@ -9,6 +9,7 @@
 #include "shm/link.h"
 #include "shm/metric.h"
 #include "shm/prefix.h"
+#include "shm/will.h"
 #include "tests/shm/support_check.h"
 
 #define NOBODY SHM_UID(200, 5)
@@ -201,6 +202,56 @@ static void bad_credit(struct scene *scene)
 	store_relaxed(&scene->a.segment.endpoint[3].limit, 0x400000);
 }
 
+static void scribble_will(struct scene *scene, uint32_t endpoint, uint64_t will)
+{
+	store_relaxed(&scene->a.segment.wills[endpoint], will);
+}
+
+static void will_with_a_slot(struct scene *scene)
+{
+	scribble_will(scene, scene->endpoint, SHM_WILL(SHM_WILL_SET, 7, 0));
+}
+
+static void no_will_with_a_block(struct scene *scene)
+{
+	scribble_will(scene, scene->endpoint, SHM_WILL(SHM_WILL_NONE, 0, 3));
+}
+
+static void claim_with_more(struct scene *scene)
+{
+	scribble_will(scene, scene->endpoint,
+	        SHM_WILL(SHM_WILL_SETTING, SHM_UID_SLOT(NOBODY), 3) | 1 << 20);
+}
+
+static void will_of_no_reply_channel(struct scene *scene)
+{
+	scribble_will(scene, 100, SHM_WILL_SET);
+}
+
+static void claim_of_a_slot_that_is_none(struct scene *scene)
+{
+	scribble_will(scene, scene->endpoint, SHM_WILL(SHM_WILL_SETTING, 4000, 3));
+}
+
+static void claim_of_nobody(struct scene *scene)
+{
+	scribble_will(scene, scene->endpoint,
+	        SHM_WILL(SHM_WILL_EXECUTING, SHM_UID_SLOT(NOBODY), UINT32_MAX));
+}
+
+static void claim_of_the_living(struct scene *scene)
+{
+	scribble_will(scene, scene->endpoint, SHM_WILL(SHM_WILL_EXECUTING, scene->a.self.slot, 3));
+}
+
+static void lost_will(struct scene *scene)
+{
+	struct shm_segment *segment = &scene->a.segment;
+
+	(void)shm_endpoint_close(segment, 70, shm_endpoint_open(segment, 70, 0, 5, 0));
+	scribble_will(scene, 70, SHM_WILL_SET);
+}
+
 static void orphan_channel(struct scene *scene)
 {
 	store_relaxed(&channel(scene, &scene->alpha)->owner, SHM_OWN_HELD(NOBODY));
@@ -330,6 +381,14 @@ static void name_twice(struct scene *scene)
 static void unreachable(struct scene *scene)
 {
 	store_relaxed(bucket_of(scene, "alpha"), 0);
+}
+
+// By one who couldn't have the entry, which is then left to be taken.
+static void shut(struct scene *scene)
+{
+	store_relaxed(&channel(scene, &scene->beta)->owner, SHM_OWN_HELD(scene->a.self.uid + 1));
+	EXPECT_INT(shm_table_shut(&scene->a.table, &scene->beta), SHM_OK);
+	store_relaxed(&channel(scene, &scene->beta)->owner, SHM_CHANNEL_LIVE);
 }
 
 static shm_atomic64 *group_word(struct scene *scene)
@@ -517,6 +576,14 @@ static const struct {
         {"open_endpoint", open_endpoint, SHM_FINDING_OPEN_ENDPOINT, MENDED},
         {"no_inbox", no_inbox, SHM_FINDING_NO_INBOX, KEPT},
         {"bad_credit", bad_credit, SHM_FINDING_BAD_CREDIT, KEPT},
+        {"will_with_a_slot", will_with_a_slot, SHM_FINDING_BAD_WILL, MENDED},
+        {"no_will_with_a_block", no_will_with_a_block, SHM_FINDING_BAD_WILL, MENDED},
+        {"claim_with_more", claim_with_more, SHM_FINDING_BAD_WILL, MENDED},
+        {"never_open", will_of_no_reply_channel, SHM_FINDING_BAD_WILL, MENDED},
+        {"claim_of_no_slot", claim_of_a_slot_that_is_none, SHM_FINDING_ORPHAN_WILL, MENDED},
+        {"claim_of_nobody", claim_of_nobody, SHM_FINDING_ORPHAN_WILL, MENDED},
+        {"claim_of_the_living", claim_of_the_living, SHM_FINDING_UNSETTLED_WILL, KEPT},
+        {"lost_will", lost_will, SHM_FINDING_LOST_WILL, MENDED},
         {"orphan_channel", orphan_channel, SHM_FINDING_ORPHAN_CHANNEL, MENDED},
         {"orphan_stream", orphan_stream, SHM_FINDING_ORPHAN_STREAM, MENDED},
         {"bad_owner", bad_owner, SHM_FINDING_BAD_OWNER, MENDED},
@@ -539,6 +606,7 @@ static const struct {
         {"bad_name", bad_name, SHM_FINDING_BAD_NAME, MENDED | NOT_ALONE},
         {"name_twice", name_twice, SHM_FINDING_TWICE, MENDED | ENDED},
         {"unreachable", unreachable, SHM_FINDING_UNREACHABLE, MENDED},
+        {"shut", shut, SHM_FINDING_UNREACHABLE, MENDED},
         {"no_phase", no_phase, SHM_FINDING_BAD_GROUP, IF_ALONE | NOT_ALONE},
         {"no_root", root_out_of_bounds, SHM_FINDING_BAD_GROUP, IF_ALONE | NOT_ALONE},
         {"group_owner", bad_owner_of_a_group, SHM_FINDING_BAD_OWNER, MENDED},
@@ -651,6 +719,48 @@ TEST(each_damage_is_found_and_mended_if_it_can_be)
 		discard();
 		EXPECT(!test_failed());
 	}
+}
+
+// What a repair makes of a claim of nobody's on the scene's endpoint, whose block was SENT or not.
+static void expect_settled(enum shm_will_state claim, bool sent, enum shm_will_state expected)
+{
+	uint32_t slot = SHM_UID_SLOT(NOBODY), handle = 7;
+	struct scene scene;
+
+	make_scene(&scene);
+	if (sent)
+		(void)shm_ring_look(&scene.alpha, shm_ring_tail(&scene.alpha) - 1, &handle);
+	else
+		store_relaxed(&shm_pool_block(&scene.a.pool, handle)->own, SHM_OWN_HELD(NOBODY));
+	scribble_will(&scene, scene.endpoint, SHM_WILL(claim, slot, handle));
+	EXPECT_INT(look().found[SHM_FINDING_ORPHAN_WILL], 1);
+	(void)repair();
+	EXPECT_INT(look().total, 0);
+	EXPECT_INT(load_relaxed(&scene.a.segment.wills[scene.endpoint]), expected);
+	detach(&scene.a);
+	discard();
+}
+
+TEST(a_claim_of_nobody_is_settled_by_what_was_sent)
+{
+	expect_settled(SHM_WILL_SETTING, true, SHM_WILL_SET);
+	expect_settled(SHM_WILL_SETTING, false, SHM_WILL_NONE);
+	expect_settled(SHM_WILL_EXECUTING, true, SHM_WILL_NONE);
+	expect_settled(SHM_WILL_EXECUTING, false, SHM_WILL_SET);
+}
+
+TEST(what_is_owed_by_nobody_is_left_to_be_adopted)
+{
+	struct scene scene;
+
+	make_scene(&scene);
+	lost_will(&scene);
+	EXPECT_INT(shm_will_adopt(&scene.a.segment, scene.a.self.uid), SHM_HANDLE_NONE);
+	EXPECT_INT(repair().repaired, 1);
+	EXPECT_INT(shm_will_adopt(&scene.a.segment, scene.a.self.uid), 1);
+	EXPECT_INT(shm_will_state(&scene.a.segment, 70), SHM_WILL_SET);
+	detach(&scene.a);
+	discard();
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -7,12 +7,30 @@
 #include <sys/wait.h>
 
 #include "shm/compact.h"
+#include "shm/will.h"
 #include "tests/shm/support_check.h"
 
 enum {
 	USERS = 4,
 	LOOKS = 30,
 };
+
+// Announces the reply channel, or executes its will, into the ring, which may be full.
+static void say(
+        struct attachment *own, uint32_t endpoint, struct shm_ring *ring, enum shm_will_state state)
+{
+	struct shm_buffer buffer;
+	bool sent;
+
+	if (!shm_pool_alloc(&own->pool, 8, &buffer))
+		return;
+	shm_will_claim(&own->segment, endpoint, state, own->self.slot, buffer.handle);
+	sent = shm_ring_push(ring, &own->pool, buffer.handle,
+	               shm_pool_block(&own->pool, buffer.handle)) == SHM_OK;
+	shm_will_settle(&own->segment, endpoint, sent);
+	if (!sent)
+		shm_pool_free(&own->pool, buffer.handle);
+}
 
 // Sends, receives, makes and ends channels and reply channels as fast as it can, until it is killed.
 _Noreturn static void use(uint32_t number)
@@ -64,10 +82,15 @@ _Noreturn static void use(uint32_t number)
 		                      : shm_compact_all(&own.table, 1ll << 31));
 		// There are fewer zones than users.
 		if (zone != SHM_HANDLE_NONE) {
-			generation = shm_endpoint_open(&own.segment, zone * SHM_ENDPOINT_ZONE + 5,
+			uint32_t endpoint = zone * SHM_ENDPOINT_ZONE + 5;
+
+			generation = shm_endpoint_open(&own.segment, endpoint,
 			        (uint64_t)inbox.generation << 32 | inbox.id, 5, 0);
-			(void)shm_endpoint_close(
-			        &own.segment, zone * SHM_ENDPOINT_ZONE + 5, generation);
+			if (shm_will_state(&own.segment, endpoint) == SHM_WILL_NONE)
+				say(&own, endpoint, &ring, SHM_WILL_SETTING);
+			(void)shm_endpoint_close(&own.segment, endpoint, generation);
+			if (shm_will_state(&own.segment, endpoint) == SHM_WILL_SET)
+				say(&own, endpoint, &ring, SHM_WILL_EXECUTING);
 		}
 		shm_pool_trim(&own.pool);
 		if (!ready++)

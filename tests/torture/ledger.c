@@ -10,6 +10,7 @@ static const char *const violation_names[LEDGER_VIOLATIONS] = {
         [LEDGER_REORDERED] = "reordered",
         [LEDGER_MISDIRECTED] = "misdirected",
         [LEDGER_REFUSED] = "refused",
+        [LEDGER_MISSED] = "missed",
 };
 
 struct ledger *ledger_new(void)
@@ -64,6 +65,23 @@ void ledger_received(struct ledger *ledger, uint64_t sender, uint64_t number)
 	if (atomic_fetch_or(&ledger->sender[sender].received[number / 64], bit) & bit)
 		ledger_complain(ledger, LEDGER_DOUBLED, "a message came twice");
 	(void)atomic_fetch_add(&ledger->receipts, 1);
+}
+
+void ledger_placed(
+        struct ledger *ledger, uint64_t epoch, uint64_t offset, uint64_t sender, uint64_t number)
+{
+	static const uint64_t message_mask = LEDGER_SENDERS * (uint64_t)LEDGER_MESSAGES - 1;
+
+	uint64_t hash = (epoch ^ offset * 0x9e3779b97f4a7c15ull) * 0xc2b2ae3d27d4eb4full;
+	uint64_t word =
+	        (hash & ~message_mask) | ((sender * LEDGER_MESSAGES + number) & message_mask);
+	// By other bits than those that are kept; what another place had there is forgotten.
+	_Atomic uint64_t *entry = &ledger->place[(hash ^ hash >> 32) % LEDGER_PLACES];
+	uint64_t before = atomic_exchange(entry, word);
+
+	if (((before ^ word) & ~message_mask) == 0 && before != word)
+		ledger_complain(ledger, LEDGER_DOUBLED, "two messages at one place of a history");
+	(void)atomic_fetch_add(&ledger->sights, 1);
 }
 
 void ledger_missing(struct ledger *ledger, uint64_t missing[LEDGER_KINDS])

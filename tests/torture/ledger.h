@@ -10,6 +10,7 @@
 enum {
 	LEDGER_SENDERS = 1 << 17, // incarnations of processes in one run
 	LEDGER_MESSAGES = 512,    // of one incarnation; then it ends, and another one comes
+	LEDGER_PLACES = 1 << 16,  // in histories, remembered at a time
 };
 
 // What may become of a message that was sent.
@@ -32,6 +33,7 @@ enum ledger_violation {
 	LEDGER_REORDERED,
 	LEDGER_MISDIRECTED, // to another channel, or reply channel, than it was sent to
 	LEDGER_REFUSED,     // a call said what it can't
+	LEDGER_MISSED,      // of a history, and not told
 	LEDGER_VIOLATIONS
 };
 
@@ -41,7 +43,10 @@ struct ledger {
 	_Atomic uint32_t senders;
 	_Atomic uint64_t messages, receipts;
 	_Atomic uint64_t deliveries; // to members of groups
+	_Atomic uint64_t sights;     // of messages in histories
 	_Atomic uint64_t violations[LEDGER_VIOLATIONS];
+	_Atomic uint64_t
+	        place[LEDGER_PLACES]; // in histories: a hash of it, and which message stands there
 	struct ledger_sender sender[LEDGER_SENDERS];
 };
 
@@ -58,6 +63,10 @@ void ledger_sent(struct ledger *ledger, uint32_t sender, uint32_t number);
 
 // Enters a receipt, and finds out whether it is the first and whether there was such a message at all.
 void ledger_received(struct ledger *ledger, uint64_t sender, uint64_t number);
+
+// Enters that a message stands at OFFSET of the history that is the EPOCH's, and finds out whether another does.
+void ledger_placed(
+        struct ledger *ledger, uint64_t epoch, uint64_t offset, uint64_t sender, uint64_t number);
 
 // Messages that were sent and not received, by kind. Exact when nobody is at work.
 void ledger_missing(struct ledger *ledger, uint64_t missing[LEDGER_KINDS]);

@@ -288,6 +288,40 @@ MUTANTS = [
         "waiting for room",
     ),
     (
+        "one message more gives way than is needed",
+        "shm/displace.c",
+        "ring->full_at - ring->capacity + 1;",
+        "ring->full_at - ring->capacity + 2;",
+        "keep in a history",
+    ),
+    (
+        "members get a message before it is kept",
+        "channel/group.c",
+        """	channel_history_add(layer, group, &outgoing);
+	if (found == 0)
+		*reached = send_to_members(layer, &entry, &outgoing);
+""",
+        """	if (found == 0)
+		*reached = send_to_members(layer, &entry, &outgoing);
+	channel_history_add(layer, group, &outgoing);
+""",
+        "keep in a history",
+    ),
+    (
+        "what can't be kept doesn't end a history whose entry is another's at the moment",
+        "channel/history.c",
+        "		(void)shm_table_shut(&layer->table, &ring);",
+        "		(void)shm_table_end(&layer->table, &ring, true, NULL);",
+        "end a history",
+    ),
+    (
+        "a history is complete though messages have gone by",
+        "channel/history.c",
+        "		history->complete &= shown;\n",
+        "",
+        "read a history",
+    ),
+    (
         "the reaper leaves the cells of the dead",
         "shm/compact.c",
         "	release_cells(table, slot);",
@@ -346,15 +380,15 @@ MUTANTS = [
     (
         "what was about to be announced is taken for announced",
         "shm/reaper.c",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot) || true;",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) || true;",
         "announce",
     ),
     (
         "a farewell that was sent is taken for not sent",
         "shm/reaper.c",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot);",
-        "		published = !is_unpublished(table, SHM_WILL_HANDLE(will), slot) && false;",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will));",
+        "	bool published = !is_unpublished(table, SHM_WILL_HANDLE(will), SHM_WILL_SLOT(will)) && false;",
         "farewell",
     ),
     (

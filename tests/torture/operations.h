@@ -37,6 +37,10 @@ struct operation {
 extern const struct operation operations[];
 extern const uint32_t operation_count;
 
-// The same for groups and wills.
+// The same for groups, for wills and, the last ones, for histories of groups.
 extern const struct operation group_operations[];
 extern const uint32_t group_operation_count;
+extern const struct operation will_operations[];
+extern const uint32_t will_operation_count;
+extern const struct operation history_operations[];
+extern const uint32_t history_operation_count;

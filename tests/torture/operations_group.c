@@ -252,31 +252,6 @@ static void meet_dead_changing(struct world *world)
 	meet_dead_in_group(world, true);
 }
 
-// The same, having said that its reply channel is open.
-static void meet_dead_announced(struct world *world)
-{
-	uint64_t number = world_number(world, WORLD_DOOMED, WORLD_MUST);
-	pid_t pid = fork();
-
-	if (pid == 0)
-		victim_die_announced(number);
-	(void)waitpid(pid, NULL, 0);
-}
-
-// Nobody is left that could farewell: both messages came, or neither did.
-static void after_will(struct world *world)
-{
-	(void)forebay_reap(world->a);
-	world_drain_channel(world, "websocket.connect");
-	world_drain_channel(world, "websocket.disconnect");
-	if (world->connects > 1 || world->disconnects > world->connects)
-		world_complain(world, WORLD_DOUBLED, "%u connects and %u disconnects",
-		        world->connects, world->disconnects);
-	if (world->disconnects < world->connects)
-		world_complain(world, WORLD_LOST, "%u connects and %u disconnects", world->connects,
-		        world->disconnects);
-}
-
 // ---------------------------------------------------------------------------------------------
 // The table
 // ---------------------------------------------------------------------------------------------
@@ -328,28 +303,6 @@ const struct operation group_operations[] = {
                 .meet = meet_dead_changing,
                 .act = victim_act_reap,
                 .after = after_group,
-                .one_stop_in = 8,
-        },
-        {
-                .name = "announce a reply channel",
-                .ready = victim_ready_announce,
-                .act = victim_act_announce,
-                .after = after_will,
-                .one_stop_in = 8,
-        },
-        {
-                .name = "farewell a reply channel",
-                .ready = victim_ready_farewell,
-                .act = victim_act_farewell,
-                .after = after_will,
-                .one_stop_in = 8,
-        },
-        {
-                .name = "reap who had announced a reply channel",
-                .ready = victim_do_nothing,
-                .meet = meet_dead_announced,
-                .act = victim_act_reap,
-                .after = after_will,
                 .one_stop_in = 8,
         },
 };

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/torture/history.h"
 #include "tests/torture/inventory.h"
 #include "tests/torture/traffic.h"
 #include "tests/torture/worker.h"
@@ -59,6 +60,7 @@ static const enum worker_role roles[WORKERS] = {
 struct driver {
 	struct ledger *ledger;
 	uint64_t seed, random_state;
+	uint32_t self; // in the ledger, as a sender of the last messages
 	pid_t pid[WORKERS];
 	bool stopped[WORKERS];
 	uint64_t kills, consumer_kills, stops, failures;
@@ -226,13 +228,50 @@ static void drain(struct driver *driver, struct forebay *layer)
 	char name[SHM_NAME_SIZE];
 
 	for (uint32_t index = 0; index < layer->segment.channels; index++) {
-		if (load_acquire(&layer->segment.channel[index].owner) != SHM_CHANNEL_LIVE)
+		struct shm_channel_mem *channel = &layer->segment.channel[index];
+
+		if (load_acquire(&channel->owner) != SHM_CHANNEL_LIVE ||
+		        load_relaxed(&channel->lifetime) != 0) // a history
 			continue;
 		shm_table_name(&layer->table, index, name);
 		if (forebay_listen(layer, name) != 0)
 			ledger_complain(driver->ledger, LEDGER_REFUSED, name);
 		receive_all(driver, layer);
 		(void)forebay_ignore(layer, name);
+	}
+}
+
+static void say(struct driver *driver, struct forebay *layer, const char *group)
+{
+	uint32_t number = ledger_try(driver->ledger, driver->self, LEDGER_PERSONAL);
+	struct forebay_message *message =
+	        traffic_build(layer, group, driver->self, number, 10, NULL);
+
+	if (forebay_group_send(layer, group, message, NULL) != 0)
+		ledger_complain(driver->ledger, LEDGER_REFUSED, "the last messages to a group");
+	forebay_message_free(message);
+}
+
+// Each keeps as many as it ever did, and nothing else. Then it goes, for the inventory.
+static void settle_histories(struct driver *driver, struct forebay *layer)
+{
+	for (int i = 0; i < WORKER_STAYING; i++) {
+		struct forebay_history history = {0};
+		char group[16], name[17];
+		struct shm_ring ring;
+
+		snprintf(group, sizeof group, "staying.%d", i);
+		snprintf(name, sizeof name, "\x02%s", group);
+		(void)history_read(driver->ledger, layer, group, &history);
+		for (int k = 0; k < HISTORY_KEPT; k++)
+			say(driver, layer, group);
+		if (history_read(driver->ledger, layer, group, &history) != HISTORY_KEPT ||
+		        history_read(driver->ledger, layer, group, &(struct forebay_history){0}) !=
+		                HISTORY_KEPT)
+			ledger_complain(driver->ledger, LEDGER_MISSED, "the last of a history");
+		if (shm_table_find(&layer->table, name, &ring) != SHM_OK ||
+		        shm_table_end(&layer->table, &ring, true, NULL) != SHM_OK)
+			ledger_complain(driver->ledger, LEDGER_REFUSED, "the end of a history");
 	}
 }
 
@@ -255,6 +294,8 @@ static uint64_t settle(struct driver *driver, struct forebay *layer)
 	(void)forebay_reap(layer);
 	settle_wills(driver, layer);
 	drain(driver, layer);
+	settle_histories(driver, layer);
+	drain(driver, layer); // what plain channels got by it
 	inventory_end_idle(layer);
 	inventory_end_groups(layer);
 	inventory_take(layer, &left);
@@ -286,9 +327,11 @@ static uint64_t settle(struct driver *driver, struct forebay *layer)
 		bad += complain("malformed messages", stat.counters[FOREBAY_COUNT_BAD], 0);
 	for (int i = 0; i < LEDGER_VIOLATIONS; i++)
 		bad += atomic_load(&driver->ledger->violations[i]);
-	printf("# %llu connects, %llu messages to members of groups\n",
+	printf("# %llu connects; %llu messages to members of groups, %llu seen at their places "
+	       "in histories\n",
 	        (unsigned long long)driver->connects,
-	        (unsigned long long)atomic_load(&driver->ledger->deliveries));
+	        (unsigned long long)atomic_load(&driver->ledger->deliveries),
+	        (unsigned long long)atomic_load(&driver->ledger->sights));
 	printf("# %llu kills, %llu stops, %u processes; %llu messages sent, %llu received; lost "
 	       "with "
 	       "killed consumers: %llu; %llu violations\n",
@@ -305,7 +348,8 @@ static struct forebay *attach(void)
 	// Few channels, so that they are ended and made all the time.
 	struct forebay_options options = {
 	        .size = 16 << 20,
-	        .channels = 16,
+	        .channels = 16 + WORKER_STAYING,
+	        .group_histories = HISTORY_RULES,
 	        .reply_channels = 1024,
 	        .expiry = 86400,
 	        .role = "driver",
@@ -407,6 +451,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("# seed %llu, %lld s\n", (unsigned long long)driver.seed, (long long)seconds);
 	driver.random_state = driver.seed * 0x9e3779b97f4a7c15ull | 1;
+	driver.self = ledger_enrol(driver.ledger);
 	traffic_init();
 	snprintf(name, sizeof name, "random.%d", (int)getpid());
 	(void)setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);

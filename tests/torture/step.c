@@ -393,7 +393,9 @@ int main(int argc, char **argv)
 	world_init(&world);
 	image_init();
 	failed = test_all(operations, operation_count, only) +
-	         test_all(group_operations, group_operation_count, only);
+	         test_all(group_operations, group_operation_count, only) +
+	         test_all(will_operations, will_operation_count, only) +
+	         test_all(history_operations, history_operation_count, only);
 	printf("# %llu trials\n1..%d\n", (unsigned long long)trials, number);
 	world_fini(&world);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -10,6 +10,16 @@
 
 struct operation;
 
+// A message that the victim was shown of a history.
+struct victim_sight {
+	struct traffic_stamp stamp;
+	struct world_place place;
+};
+
+enum {
+	VICTIM_SIGHTS = 16,
+};
+
 // Memory that the victim shares with the tester, besides the segment.
 struct victim_report {
 	bool refused;  // ptrace isn't allowed
@@ -30,6 +40,9 @@ struct victim_report {
 	bool looked;                               // whether it has come to receive its own
 	uint32_t copies;                           // of that, which it received itself
 	uint64_t recipients;                       // of these
+	uint32_t sights;                           // messages of a history that it was shown
+	struct victim_sight sight[VICTIM_SIGHTS];
+	struct forebay_history history; // as it was told, afterwards
 	pid_t child;
 };
 
@@ -40,6 +53,10 @@ extern struct victim_report *victim_report;
 // to it is as it should be wherever it arrives.
 #define VICTIM_GROUP "quiet"
 
+// The group with a history, of the name of the channel that is in it, and how much is kept.
+#define VICTIM_LOG     "work"
+#define VICTIM_HISTORY VICTIM_LOG "=4/4K/1h"
+
 // The metric that it opens, and counts 1 in.
 #define VICTIM_METRIC "victims_total{fate=\"unknown\"}"
 
@@ -47,10 +64,14 @@ enum {
 	VICTIM_CELLS = 64,   // of the layer, at most
 	VICTIM_DELAY = 1000, // ms, of what is sent later
 	VICTIM_LATER = 2000, // ms from the trial on, when it is due
+	VICTIM_KEPT = 4,     // messages of VICTIM_HISTORY
 };
 
 // b's reply channel, or the channel to add or discard; set by the tester before the fork.
 extern char victim_target[FOREBAY_NAME_SIZE];
+
+// What the victim asks for of the history, likewise.
+extern struct forebay_history victim_asked;
 
 // What the victim's operations share: its attachment, and the message that is to be sent.
 extern struct forebay *victim_own;
@@ -75,6 +96,10 @@ void victim_die(const uint64_t number[2]);
 void victim_die_in_group(bool changing);
 void victim_die_announced(uint64_t number);
 
+// Or in the middle of that, or of its farewell: its claim isn't settled, and what it claimed to be about to send was
+// sent or not.
+void victim_die_claiming(uint64_t number, bool farewell, bool sent);
+
 // Attaches to a second layer, which is made if it isn't there, and removes it.
 struct forebay *victim_make_layer(void);
 void victim_remove_made(void);
@@ -91,7 +116,9 @@ void victim_act_flush(void);
 void victim_act_group_add(void);
 void victim_act_group_discard(void);
 void victim_act_group_send(void);
+void victim_act_history(void);
 void victim_act_housekeep(void);
+void victim_act_keep(void);
 void victim_act_listen(void);
 void victim_act_make(void);
 void victim_act_reap(void);
@@ -112,8 +139,12 @@ void victim_leave_receive_event(void);
 void victim_ready_announce(void);
 void victim_ready_deliver(void);
 void victim_ready_detach(void);
+void victim_ready_detach_announced(void);
 void victim_ready_farewell(void);
 void victim_ready_group_send(void);
+void victim_ready_keep(void);
+void victim_ready_keep_larger(void);
+void victim_ready_keep_too_large(void);
 void victim_ready_receive(void);
 void victim_ready_receive_event(void);
 void victim_ready_receive_forked(void);

@@ -6,10 +6,6 @@
 
 static struct forebay_message *message;
 
-// ---------------------------------------------------------------------------------------------
-// Groups
-// ---------------------------------------------------------------------------------------------
-
 void victim_act_group_add(void)
 {
 	victim_report->result = forebay_group_add(victim_own, VICTIM_GROUP, victim_target);
@@ -110,49 +106,5 @@ void victim_die_in_group(bool changing)
 		begin_change(&group);
 	hold_cells(&group, before, changing);
 	victim_need(shm_cell_take(&victim_own->table, changing, &cell)); // in no tree yet
-	raise(SIGKILL);
-}
-
-// ---------------------------------------------------------------------------------------------
-// Wills
-// ---------------------------------------------------------------------------------------------
-
-void victim_ready_announce(void)
-{
-	victim_need(forebay_reply_open(
-	                    victim_own, "websocket.send", 4, NULL, victim_report->name) == 0);
-	message = victim_prepare("websocket.connect", 100, victim_report->name);
-}
-
-void victim_act_announce(void)
-{
-	victim_sent(forebay_reply_announce(
-	        victim_own, victim_report->name, "websocket.connect", message));
-}
-
-void victim_ready_farewell(void)
-{
-	victim_ready_announce();
-	victim_act_announce();
-	victim_need(victim_report->result == 0);
-	forebay_message_free(message);
-	message = victim_prepare("websocket.disconnect", 100, victim_report->name);
-}
-
-void victim_act_farewell(void)
-{
-	victim_sent(forebay_reply_farewell(
-	        victim_own, victim_report->name, "websocket.disconnect", message));
-}
-
-void victim_die_announced(uint64_t number)
-{
-	char *name = victim_report->name;
-
-	victim_own = world_attach("doomed");
-	victim_need(victim_own != NULL);
-	victim_need(forebay_reply_open(victim_own, "websocket.send", 4, NULL, name) == 0);
-	message = traffic_build(victim_own, "websocket.connect", WORLD_DOOMED, number, 100, name);
-	victim_need(forebay_reply_announce(victim_own, name, "websocket.connect", message) == 0);
 	raise(SIGKILL);
 }

@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "channel/forebay.h"
+#include "tests/torture/history.h"
 #include "tests/torture/traffic.h"
 
 enum {
-	STAYING = 4,  // channels that are listened to all the time
+	STAYING = WORKER_STAYING,
 	PASSING = 24, // names of those that come and go, more than the table has room for
 	ORDERS = 4096,
 	MEMBERS = 4, // reply channels of one process that join groups
@@ -120,6 +121,12 @@ static void check_order(const struct traffic_stamp *stamp)
 	*order = (struct order){key, stamp->number + 1};
 }
 
+static void enter_order(const struct forebay_message *message, const struct traffic_stamp *stamp)
+{
+	history_enter(ledger, message, stamp->sender, stamp->number);
+	check_order(stamp);
+}
+
 static void enter(struct forebay_message *message)
 {
 	struct traffic_stamp stamp;
@@ -129,7 +136,7 @@ static void enter(struct forebay_message *message)
 		return;
 	}
 	ledger_received(ledger, stamp.sender, stamp.number);
-	check_order(&stamp);
+	enter_order(message, &stamp);
 }
 
 // A stream's end is a message that nobody sent.
@@ -382,6 +389,31 @@ static void deliver(void *owner, void *context)
 		ledger_complain(ledger, LEDGER_MISDIRECTED, "a message to a group that was left");
 }
 
+// What has come from a group was kept before, so it is in the history, or is told to be missing.
+static void look_it_up(const struct forebay_message *message)
+{
+	const char *group = forebay_message_group(message);
+	struct forebay_history history;
+	uint64_t epoch, offset;
+
+	if (!forebay_message_history(message, &epoch, &offset))
+		return;
+	history = (struct forebay_history){.epoch = epoch, .offset = offset - 1};
+	(void)history_read(ledger, layer, group, &history);
+	if (history.epoch == epoch && history.offset < offset)
+		ledger_complain(ledger, LEDGER_MISSED, "a message that a member got");
+}
+
+// Reads on where this process has come to, now and then.
+static void read_on(void)
+{
+	static struct forebay_history histories[STAYING];
+	char name[FOREBAY_NAME_SIZE];
+	int group = draw_group(name);
+
+	(void)history_read(ledger, layer, name, &histories[group]);
+}
+
 static void receive_from_groups(void)
 {
 	struct forebay_message *message;
@@ -397,7 +429,9 @@ static void receive_from_groups(void)
 		        sscanf(forebay_message_group(message), "staying.%d", &delivery.group) != 1)
 			ledger_complain(ledger, LEDGER_TORN, "a message to a group");
 		else
-			check_order(&stamp);
+			enter_order(message, &stamp);
+		if (draw(4) == 0)
+			look_it_up(message);
 		for (int i = 0; i < MEMBERS; i++)
 			members += memberships[i].in[delivery.group];
 		if (forebay_message_recipients(message, deliver, &delivery) != members ||
@@ -427,6 +461,8 @@ static void run_member(void)
 		if (draw(2) == 0)
 			send_to_group();
 		receive_from_groups();
+		if (draw(4) == 0)
+			read_on();
 		if (draw(16) == 0) { // which leaves all groups
 			if (forebay_reply_close(layer, member->name) != 0)
 				ledger_complain(ledger, LEDGER_REFUSED, "closing a member");

@@ -5,6 +5,11 @@
 
 #include "tests/torture/ledger.h"
 
+enum {
+	WORKER_STAYING =
+	        4, // channels that are listened to all the time, and groups of the same names
+};
+
 enum worker_role {
 	WORKER_PRODUCER,  // sends to channels that stay, and to ones that come and go
 	WORKER_CONSUMER,  // receives from all of them, asleep in between; answers; follows streams

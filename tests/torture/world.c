@@ -10,7 +10,7 @@
 #include "tests/torture/victim.h"
 
 #define COMPLAINTS_MAX 10 // printed of one operation
-#define PATTERNS       "small=2,fresh=2/drop-oldest,*=100"
+#define PATTERNS       "small=2,websocket.*=2,fresh=2/drop-oldest,*=100\n" VICTIM_HISTORY
 
 const char *const world_violation_names[WORLD_VIOLATIONS] = {
         [WORLD_BLOCKED] = "blocked",
@@ -158,6 +158,8 @@ void world_begin(struct world *world, const char *what, uint32_t instruction)
 	memset(world->last, 0, sizeof world->last);
 	memset(world->fate, 0, sizeof world->fate);
 	memset(world->got, 0, sizeof world->got);
+	memset(world->by_group, 0, sizeof world->by_group);
+	memset(world->place, 0, sizeof world->place);
 	world->refusals = world->to_group = world->connects = world->disconnects = 0;
 	// Nobody keeps the house in this trial, or each would take another way than the recorded one.
 	store_relaxed(&world->a->segment.housekeeping->begun, (uint64_t)channel_now());
@@ -214,28 +216,67 @@ static void ignore_owner(void *owner, void *context)
 	(void)context;
 }
 
+void world_placed(
+        struct world *world, const struct traffic_stamp *stamp, const struct world_place *place)
+{
+	uint32_t number = (uint32_t)(stamp->number % WORLD_NUMBERS);
+	struct world_place *known;
+
+	if (stamp->sender >= WORLD_SENDERS || stamp->number / WORLD_NUMBERS != world->trial) {
+		world_complain(world, WORLD_DOUBLED, "a message of an earlier trial in a history");
+		return;
+	}
+	known = &world->place[stamp->sender][number];
+	if (known->epoch != 0 && (known->epoch != place->epoch || known->offset != place->offset))
+		world_complain(world, WORLD_DOUBLED,
+		        "message %u of sender %u has two places in a history", number,
+		        (unsigned)stamp->sender);
+	*known = *place;
+}
+
+static void note_place(struct world *world, const struct forebay_message *message,
+        const struct traffic_stamp *stamp)
+{
+	struct world_place place;
+
+	if (forebay_message_history(message, &place.epoch, &place.offset))
+		world_placed(world, stamp, &place);
+}
+
 // One that came by a group, which may have come by a plain channel in it as well.
 static void note_to_group(struct world *world, struct forebay_message *message)
 {
 	struct traffic_stamp stamp;
 
-	if (!traffic_read(message, &stamp) || stamp.number / WORLD_NUMBERS != world->trial)
+	if (!traffic_read(message, &stamp) || stamp.sender >= WORLD_SENDERS ||
+	        stamp.number / WORLD_NUMBERS != world->trial) {
 		world_complain(world, WORLD_TORN, "a message to a group");
+		return;
+	}
 	if (forebay_message_recipients(message, ignore_owner, NULL) != 1)
 		world_complain(world, WORLD_LOST, "a message to a group without its member");
-	if (++world->to_group > 1)
+	world->to_group++;
+	if (++world->by_group[stamp.sender][stamp.number % WORLD_NUMBERS] > 1)
 		world_complain(world, WORLD_DOUBLED, "a message to a group");
+	note_place(world, message, &stamp);
 }
 
-// The last one of a victim's reply channel, from itself or from whoever reaped it. Returns whether it was from itself.
-static bool note_disconnect(struct world *world, struct forebay_message *message)
+// The first one or the last one of a victim's reply channel, from itself or from whoever reaped it. Returns whether
+// it was from itself. What has no reply channel only fills the room there is.
+static bool note_will(struct world *world, struct forebay_message *message)
 {
 	const char *name = forebay_message_reply_channel(message);
 	size_t length;
 	unsigned kind;
 
+	if (!name)
+		return true;
+	if (strcmp(forebay_message_channel(message), "websocket.connect") == 0) {
+		world->connects++;
+		return true;
+	}
 	world->disconnects++;
-	if (!name || strcmp(name, victim_report->name) != 0)
+	if (strcmp(name, victim_report->name) != 0)
 		world_complain(world, WORLD_TORN, "the end of another reply channel");
 	return forebay_message_content(message, &length, &kind) != NULL;
 }
@@ -250,14 +291,14 @@ static void note(struct world *world, struct forebay_message *message)
 		note_to_group(world, message);
 		return;
 	}
-	world->connects += strcmp(channel, "websocket.connect") == 0;
-	if (strcmp(channel, "websocket.disconnect") == 0 && !note_disconnect(world, message))
+	if (strncmp(channel, "websocket.", 10) == 0 && !note_will(world, message))
 		return;
 	if (!traffic_read(message, &stamp)) {
 		world_complain(world, WORLD_TORN, "a message from \"%s\"", channel);
 		return;
 	}
 	world_got(world, &stamp);
+	note_place(world, message, &stamp);
 	if (stamp.sender >= WORLD_SENDERS || strcmp(channel, "work") != 0)
 		return;
 	number = (uint32_t)(stamp.number % WORLD_NUMBERS) + 1;

@@ -33,6 +33,11 @@ enum world_sender {
 	WORLD_SENDERS
 };
 
+// Where a message stands in the history of its group. No epoch is 0.
+struct world_place {
+	uint64_t epoch, offset;
+};
+
 // What may become of a message.
 enum world_fate {
 	WORLD_NEVER, // wasn't sent: must not arrive
@@ -61,7 +66,7 @@ struct world {
 	struct inventory before; // with nothing going on
 	uint64_t dropped;        // counted so, at the trial's beginning
 	int64_t uncounted;       // messages published, less those counted as sent; likewise
-	bool again;              // in this trial some are published again, and counted once
+	bool again; // in this trial some are published again, and counted once, or kept in a history
 
 	uint64_t trial;
 	const char *what; // the operation and the way it is disturbed, for complaints
@@ -71,8 +76,9 @@ struct world {
 	enum world_fate fate[WORLD_SENDERS][WORLD_NUMBERS];
 	uint32_t got[WORLD_SENDERS][WORLD_NUMBERS];
 	uint32_t refusals; // sends that were refused, and counted so, on purpose
-	uint32_t
-	        to_group; // messages that b received by one of its reply channels' being in a group
+	// Messages that b received by one of its reply channels' being in a group, and how often each.
+	uint32_t to_group, by_group[WORLD_SENDERS][WORLD_NUMBERS];
+	struct world_place place[WORLD_SENDERS][WORLD_NUMBERS]; // as copies said, and histories
 	// Of the reply channel victim_report->name: the messages that said it is open, and that it is over.
 	uint32_t connects, disconnects;
 
@@ -100,6 +106,10 @@ void world_send(struct world *world, struct forebay *from, enum world_sender sen
 
 // Enters a received message that was read already.
 void world_got(struct world *world, const struct traffic_stamp *stamp);
+
+// Enters the place of a message in a history, which is the same whoever tells it.
+void world_placed(
+        struct world *world, const struct traffic_stamp *stamp, const struct world_place *place);
 
 // b receives all there is.
 void world_drain(struct world *world);
