@@ -533,8 +533,10 @@ def test_a_reload_keeps_adds_and_drops_it(serve, tmp_path):
         """By a worker that retires, on a connection that was open before; unless we are too slow to ask it then."""
         with Client(address, TIMEOUT) as kept:
             former = server.workers
+            kept.get("/healthz")  # so that it is the one's which is there now
+            closes = kept.response().closes
+            assert not closes
             server.signal(signal.SIGHUP)
-            closes = False
             while not closes:
                 try:
                     kept.get("/healthz")
