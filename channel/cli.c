@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "channel/cli_command.h"
 #include "channel/quantity.h"
@@ -116,6 +117,30 @@ void channel_cli_quote(const char *text)
 			putchar(octet);
 	}
 	putchar('"');
+}
+
+int64_t channel_cli_now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+volatile sig_atomic_t channel_cli_signal;
+
+static void on_signal(int number)
+{
+	channel_cli_signal = number;
+}
+
+// Without SA_RESTART: a signal must end a wait.
+void channel_cli_catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cli.h - the subcommands of `forebay` that use a layer: send, receive, stat, top,
+// cli.h - the subcommands of `forebay` that use a layer: send, receive, tail, stat, top,
 // group, flush, check.
 //
 // Written on the public interface alone, but for check, which looks below it. Unlike the rest of channel/ it is a program's main: it

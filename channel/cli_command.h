@@ -2,7 +2,9 @@
 // cli_command.h - what the subcommands' files share: what the command line said, and how they speak.
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "channel/forebay.h"
 
@@ -48,8 +50,20 @@ int channel_cli_flush(void);
 // granted about their octets: what isn't UTF-8 is escaped as if it were Latin-1.
 void channel_cli_quote(const char *text);
 
+// ms since some time or other.
+int64_t channel_cli_now(void);
+
+// The signal that asked us to end since channel_cli_catch_signals(), or 0.
+extern volatile sig_atomic_t channel_cli_signal;
+// From now on SIGINT and SIGTERM only end waiting.
+void channel_cli_catch_signals(void);
+
 // JSON as one line, on stdout.
 void channel_cli_print_line(const char *json, size_t length);
+
+// The message on stdout, in an object with what else was asked for, if anything was. Returns an exit status.
+int channel_cli_print_message(
+        struct forebay_message *message, const struct channel_cli_arguments *arguments);
 
 // A message from JSON, or, if that is "-", from stdin. NULL after complaining.
 struct forebay_message *channel_cli_message(struct forebay *layer, const char *json);
@@ -60,6 +74,7 @@ bool channel_cli_send_understands(const struct channel_cli_arguments *arguments)
 int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *arguments);
 bool channel_cli_receive_understands(const struct channel_cli_arguments *arguments);
 int channel_cli_receive(struct forebay *layer, const struct channel_cli_arguments *arguments);
+int channel_cli_peek(struct forebay *layer, const struct channel_cli_arguments *arguments);
 int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *arguments);
 extern const char channel_cli_tail_help[];
 int channel_cli_stat(struct forebay *layer, const struct channel_cli_arguments *arguments);

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
-// cli_message.c - the subcommands send, receive and tail.
+// cli_message.c - the subcommands send and receive.
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "channel/cli_command.h"
 
@@ -169,39 +167,15 @@ int channel_cli_send(struct forebay *layer, const struct channel_cli_arguments *
 // receive
 // ---------------------------------------------------------------------------------------------
 
-static volatile sig_atomic_t interrupted; // the signal that came, or 0
-
-static void on_signal(int number)
-{
-	interrupted = number;
-}
-
-// Without SA_RESTART: a signal must end a wait.
-static void catch_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-}
-
-static int64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 // As forebay_receive(), and -EINTR once a signal has come. It waits in slices: a signal that comes
-// between the look at `interrupted` and the wait would not end the wait.
+// between the look at `channel_cli_signal` and the wait would not end the wait.
 static int receive_or_interrupt(
         struct forebay *layer, int timeout, struct forebay_message **message)
 {
-	const int64_t slice = 500, deadline = now() + timeout;
+	const int64_t slice = 500, deadline = channel_cli_now() + timeout;
 
-	while (!interrupted) {
-		int64_t left = timeout < 0 ? slice : deadline - now();
+	while (!channel_cli_signal) {
+		int64_t left = timeout < 0 ? slice : deadline - channel_cli_now();
 		int64_t wait = left < 0 ? 0 : left < slice ? left : slice;
 		int result = forebay_receive(layer, (int)wait, message);
 
@@ -226,8 +200,7 @@ void channel_cli_print_line(const char *json, size_t length)
 	fwrite(json, 1, (size_t)(end - json), stdout);
 }
 
-// The message, in an object with what else was asked for, if anything was.
-static int print_message(
+int channel_cli_print_message(
         struct forebay_message *message, const struct channel_cli_arguments *arguments)
 {
 	size_t length;
@@ -269,134 +242,6 @@ static int listen_to_all(struct forebay *layer, const struct channel_cli_argumen
 	return EXIT_DONE;
 }
 
-// ---------------------------------------------------------------------------------------------
-// Looking without receiving
-// ---------------------------------------------------------------------------------------------
-
-struct show {
-	const struct channel_cli_arguments *arguments;
-	long count; // shown
-	int status;
-};
-
-static bool shows_enough(const struct show *show)
-{
-	return show->count > 0 && show->count == show->arguments->count;
-}
-
-// Ends the walk by returning other than 0.
-static int show(struct forebay_message *message, void *context)
-{
-	struct show *show = context;
-	uint64_t gap = forebay_message_gap(message);
-
-	if (gap > 0 && !show->arguments->gaps)
-		channel_cli_complain("%" PRIu64 " %s of %s passed unseen", gap,
-		        gap == 1 ? "message" : "messages", forebay_message_channel(message));
-	show->status = print_message(message, show->arguments);
-	show->count++;
-	return show->status != EXIT_DONE || shows_enough(show);
-}
-
-static int explain_look(const char *channel, int result)
-{
-	if (result >= 0 && result != FOREBAY_BAD_NAME)
-		return EXIT_DONE;
-	channel_cli_complain("can't look into %s: %s", channel, channel_cli_reason(result));
-	return EXIT_FAILED;
-}
-
-static int peek(struct forebay *layer, const struct channel_cli_arguments *arguments)
-{
-	struct show state = {.arguments = arguments};
-	int status = EXIT_DONE;
-
-	for (int i = 0; i < arguments->name_count && status == EXIT_DONE && !shows_enough(&state);
-	        i++) {
-		const char *channel = arguments->names[i];
-
-		status = explain_look(channel, forebay_peek(layer, channel, show, &state));
-		if (status == EXIT_DONE)
-			status = state.status;
-	}
-	return status;
-}
-
-const char channel_cli_tail_help[] =
-        "Usage: forebay tail [OPTIONS] CHANNEL...\n"
-        "\n"
-        "Prints the messages that pass through the channels from now on, each as one line of JSON, "
-        "and\n"
-        "leaves them to their receivers, who don't notice. A message can be seen until its memory "
-        "is\n"
-        "used again; how many passed unseen is told on stderr, or with --gaps in the line of the "
-        "next.\n"
-        "\n" CHANNEL_CLI_LAYER_HELP
-        "  -n, --count N        end after N messages (default: don't end)\n"
-        "  -t, --timeout TIME   end when none has passed for so long (default: don't)\n"
-        "  -c, --with-channel   print {\"channel\": NAME, \"message\": {...}}\n"
-        "  -g, --gaps           print {\"gap\": N, \"message\": {...}}\n" CHANNEL_CLI_HELP_HELP
-        "\n" CHANNEL_CLI_TIME_HELP "Exit status: 0 done, 1 failed, 2 wrong usage, 3 timed out.\n";
-
-// Prints what has passed since the last round.
-static int watch_all(struct forebay *layer, const struct channel_cli_arguments *arguments,
-        struct forebay_watch *watches, struct show *state)
-{
-	int status = EXIT_DONE;
-
-	for (int i = 0; i < arguments->name_count && status == EXIT_DONE && !shows_enough(state);
-	        i++) {
-		const char *channel = arguments->names[i];
-
-		status = explain_look(
-		        channel, forebay_watch(layer, channel, &watches[i], show, state));
-		if (status == EXIT_DONE)
-			status = state->status;
-	}
-	return status;
-}
-
-static int follow(struct forebay *layer, const struct channel_cli_arguments *arguments,
-        struct forebay_watch *watches)
-{
-	const struct timespec nap = {.tv_nsec = 5000000};
-	struct show state = {.arguments = arguments};
-	int64_t last = now();
-	int status = EXIT_DONE;
-
-	while (status == EXIT_DONE && !interrupted && !shows_enough(&state)) {
-		long before = state.count;
-
-		status = watch_all(layer, arguments, watches, &state);
-		if (state.count > before)
-			last = now();
-		else if (arguments->timeout >= 0 && now() - last >= arguments->timeout)
-			return EXIT_TIMED_OUT;
-		else
-			(void)nanosleep(&nap, NULL);
-	}
-	return status;
-}
-
-int channel_cli_tail(struct forebay *layer, const struct channel_cli_arguments *arguments)
-{
-	struct forebay_watch *watches = calloc((size_t)arguments->name_count, sizeof *watches);
-	int status;
-
-	if (!watches) {
-		channel_cli_complain("out of memory");
-		return EXIT_FAILED;
-	}
-	catch_signals();
-	status = follow(layer, arguments, watches);
-	free(watches);
-	return status;
-}
-
-// ---------------------------------------------------------------------------------------------
-// Receiving
-// ---------------------------------------------------------------------------------------------
-
 bool channel_cli_receive_understands(const struct channel_cli_arguments *arguments)
 {
 	if (arguments->given['p'])
@@ -410,22 +255,22 @@ int channel_cli_receive(struct forebay *layer, const struct channel_cli_argument
 	int status;
 
 	if (arguments->peek)
-		return peek(layer, arguments);
+		return channel_cli_peek(layer, arguments);
 	status = listen_to_all(layer, arguments);
-	catch_signals();
+	channel_cli_catch_signals();
 	for (long count = 0; status == EXIT_DONE && count != wanted; count++) {
 		struct forebay_message *message;
 		int result = receive_or_interrupt(layer, arguments->timeout, &message);
 
 		if (result == -EINTR)
-			return wanted < 0 ? EXIT_DONE : 128 + interrupted;
+			return wanted < 0 ? EXIT_DONE : 128 + channel_cli_signal;
 		if (result == FOREBAY_TIMEOUT)
 			return EXIT_TIMED_OUT;
 		if (result != 0) {
 			channel_cli_complain("can't receive: %s", forebay_strerror(result));
 			return EXIT_FAILED;
 		}
-		status = print_message(message, arguments);
+		status = channel_cli_print_message(message, arguments);
 		forebay_message_free(message);
 	}
 	return status;

@@ -72,14 +72,6 @@ static void catch_signals(void)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void nap(int64_t ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -94,7 +86,7 @@ static void nap(int64_t ms)
 static void note(struct top *top, const char *text)
 {
 	snprintf(top->notice, sizeof top->notice, "%s", text);
-	top->notice_ends = now_ms() + NOTICE;
+	top->notice_ends = channel_cli_now() + NOTICE;
 }
 
 static int open_layer(struct top *top)
@@ -139,7 +131,7 @@ static uint32_t room(const struct top *top)
 static int look(struct top *top)
 {
 	struct top_sample *next = &top->samples[top->latest == &top->samples[0]];
-	int64_t now = now_ms();
+	int64_t now = channel_cli_now();
 	int result;
 
 	follow_layer(top);
@@ -192,7 +184,7 @@ static void tell_time(struct top *top)
 		top->clock[0] = '\0';
 	top->view.clock = top->clock;
 	top->view.layer = top->layer_name;
-	top->view.notice = now_ms() < top->notice_ends || !top->layer ? top->notice : NULL;
+	top->view.notice = channel_cli_now() < top->notice_ends || !top->layer ? top->notice : NULL;
 }
 
 static int show(struct top *top)
@@ -241,7 +233,7 @@ static void change_interval(struct top *top, bool longer)
 			chosen = intervals[i];
 	}
 	top->view.interval = chosen;
-	top->due = now_ms() + (top->latest ? top_pause(top->latest, chosen) : chosen);
+	top->due = channel_cli_now() + (top->latest ? top_pause(top->latest, chosen) : chosen);
 }
 
 static bool scrolls(struct top *top, int key)
@@ -358,7 +350,7 @@ static void obey(struct top *top, int key)
 // Waits until the next look is due, or a key or a signal has come. Returns whether to look.
 static bool wait_for_turn(struct top *top)
 {
-	int64_t begun = now_ms(), left = top->due - begun;
+	int64_t begun = channel_cli_now(), left = top->due - begun;
 	bool due = left <= 0 && (!top->view.paused || top->due == 0);
 	int key;
 
@@ -374,7 +366,7 @@ static bool wait_for_turn(struct top *top)
 	if (key != TOP_KEY_NONE) {
 		obey(top, key);
 		(void)show(top);
-	} else if (now_ms() - begun < left / 2) {
+	} else if (channel_cli_now() - begun < left / 2) {
 		// It didn't wait. Without a terminal it never will.
 		top->ended |= !isatty(STDIN_FILENO);
 		nap(left / 2);

@@ -653,3 +653,73 @@ MODEL_SCENARIO(killed_ender) = {
         .run = {end_if_empty, add_0, support_reap},
         .audit = audit_0,
 };
+
+// ---------------------------------------------------------------------------------------------
+// Killed, and then who reaps: the auditor is the second to reap
+// ---------------------------------------------------------------------------------------------
+
+#define KILLED_REAPER                                                                              \
+	.processes = 2, .killable = 3, .kills = 2, .groups = 1, .cells = 6,                        \
+	.endpoint_zones = ENDPOINTS, .zones = 1, .zone = 1
+
+// Member 0, perhaps.
+static void audit_maybe_0(struct model_own *auditor)
+{
+	audit_members(auditor, joined(1 << 0, 0), 1 << 0);
+}
+
+MODEL_SCENARIO(killed_adders_reaper) = {
+        .name = "group/killed_adders_reaper",
+        .intent = "what a killed adder's reaper leaves, since it is killed too, another completes",
+        KILLED_REAPER,
+        .setup = open_empty,
+        .run = {add_0, support_reap},
+        .audit = audit_maybe_0,
+};
+
+static void audit_0_and_1(struct model_own *auditor)
+{
+	audit_members(auditor, 3, 0);
+}
+
+MODEL_SCENARIO(killed_compactors_reaper) = {
+        .name = "group/killed_compactors_reaper",
+        .intent = "so with two trees, of which one is the group's",
+        KILLED_REAPER,
+        .setup = open_sparse,
+        .run = {compact, support_reap},
+        .audit = audit_0_and_1,
+};
+
+static void audit_nobody(struct model_own *auditor)
+{
+	audit_members(auditor, 0, 0);
+}
+
+MODEL_SCENARIO(killed_enders_reaper) = {
+        .name = "group/killed_enders_reaper",
+        .intent = "so with a group that was about to end",
+        KILLED_REAPER,
+        .setup = open_ended,
+        .run = {end_if_empty, support_reap},
+        .audit = audit_nobody,
+};
+
+// A visitor changes the tree while the second to reap is at it.
+MODEL_SCENARIO(killed_reapers_heir) = {
+        .name = "group/killed_reapers_heir",
+        .intent = "a killed adder's cells are its group's or free, while others join, and the "
+                  "reaper dies",
+        .processes = 3,
+        .killable = 5,
+        .kills = 2,
+        .groups = 1,
+        .cells = 6,
+        .endpoint_zones = ENDPOINTS,
+        .zones = 1,
+        .zone = 1,
+        .stale = 1,
+        .setup = open_empty,
+        .run = {add_0, add_2, support_reap},
+        .audit = audit_2_and_maybe_0,
+};

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Copies shm's sources for the model: sources.py SHM-FOLDER OUT-FOLDER. Headers go to OUT-FOLDER/shm.
+"""Copies shm's sources for the model: sources.py SHM-FOLDER OUT-FILE..., each that of the same name.
 
 The only differences: the sizes below, and shm/atomic.h, which is the model's. With
 --mutant NAME SHM-FOLDER OUT-FILE writes one source file, with that mutant's change.
@@ -70,15 +70,13 @@ def write_mutant(name, shm, out):
     write(out, text)
 
 
-def write_copies(shm, out):
-    (out / "shm").mkdir(parents=True, exist_ok=True)
-    for source in sorted(shm.glob("*.[ch]")):
-        text = source.read_text()
-        for old, new in SIZES.get(source.name, []):
-            text = replace(text, old, new, source.name)
-        if source.name == "atomic.h":
-            text = '#include "tests/model/atomic.h"\n'
-        write(out / "shm" / source.name if source.suffix == ".h" else out / source.name, text)
+def write_copy(shm, out):
+    text = (shm / out.name).read_text()
+    for old, new in SIZES.get(out.name, []):
+        text = replace(text, old, new, out.name)
+    if out.name == "atomic.h":
+        text = '#include "tests/model/atomic.h"\n'
+    write(out, text)
 
 
 def main():
@@ -86,12 +84,13 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutant", metavar="NAME")
     parser.add_argument("shm", type=pathlib.Path)
-    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path, nargs="+")
     options = parser.parse_args()
-    if options.mutant:
-        write_mutant(options.mutant, options.shm, options.out)
-    else:
-        write_copies(options.shm, options.out)
+    for out in options.out:
+        if options.mutant:
+            write_mutant(options.mutant, options.shm, out)
+        else:
+            write_copy(options.shm, out)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shm/doorbell.h"
@@ -103,6 +105,25 @@ __attribute__((unused)) static void attach_thread(
 {
 	attachment->segment = mapped->segment;
 	join(attachment);
+}
+
+// Runs WORK in a child with an attachment of its own, which it is killed with. False if it ended in another way.
+__attribute__((unused)) static bool run_and_kill(void (*work)(struct attachment *child))
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		static struct attachment child;
+
+		attach(&child);
+		work(&child);
+		(void)raise(SIGKILL);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGKILL;
 }
 
 // Removes the segment: the next attach() makes a new one.

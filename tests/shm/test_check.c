@@ -2,8 +2,6 @@
 // Each kind of damage is found, and nothing else; what can be mended is, and then nothing is left to be found.
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
 
 #include "shm/cell.h"
 #include "shm/compact.h"
@@ -87,31 +85,20 @@ static void holes(struct scene *scene)
 	        (off_t)scene->a.segment.size - 8192, 8192);
 }
 
+static void take_memory(struct attachment *child)
+{
+	struct shm_buffer buffer;
+
+	(void)shm_pool_alloc(&child->pool, 300000, &buffer);
+}
+
 static void dead(struct scene *scene)
 {
 	struct attachment before;
-	int ready[2];
-	char byte;
-	pid_t pid;
 
 	(void)scene;
 	attach(&before); // in the slot that a repair attaches in
-	EXPECT(pipe(ready) == 0);
-	pid = fork();
-	if (pid == 0) {
-		static struct attachment child;
-		struct shm_buffer buffer;
-
-		attach(&child);
-		(void)shm_pool_alloc(&child.pool, 300000, &buffer);
-		(void)!write(ready[1], "", 1);
-		pause();
-	}
-	EXPECT(read(ready[0], &byte, 1) == 1);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	close(ready[0]);
-	close(ready[1]);
+	EXPECT(run_and_kill(take_memory));
 	detach(&before);
 }
 

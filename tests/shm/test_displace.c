@@ -2,11 +2,8 @@
 // Sending into a full channel that makes room by itself: what goes, what stays, and that every message is either
 // received once or counted as displaced once, whoever sends and receives at the same time.
 
-#include <pthread.h>
-#include <sched.h>
-
 #include "shm/displace.h"
-#include "tests/shm/support.h"
+#include "tests/shm/support_threads.h"
 
 static struct attachment a;
 
@@ -205,86 +202,30 @@ TEST(memory_is_taken_from_the_oldest_if_it_is_of_use)
 // Threads
 // ---------------------------------------------------------------------------------------------
 
-enum {
-	PRODUCERS = 3,
-	CONSUMERS = 2,
-	EACH = 20000,
-};
-
-static _Atomic uint32_t producing, refused;
-static _Atomic unsigned char seen[PRODUCERS][EACH];
-static _Atomic bool disorder;
+static _Atomic uint32_t refused;
 
 // Producers of both policies meet in one ring; the last one keeps the latest.
-static void *produce(void *argument)
+static void send_anyhow(
+        struct attachment *mine, struct shm_ring *ring, uint32_t producer, uint64_t value)
 {
-	uint64_t producer = (uint64_t)(uintptr_t)argument;
-	struct attachment mine;
-	struct shm_ring ring;
+	enum shm_policy policy = producer == PRODUCERS - 1 ? SHM_KEEP_LATEST : SHM_DROP_OLDEST;
 
-	attach_thread(&mine, &a);
-	if (shm_table_make(&mine.table, "ring", 8, 0, &ring) != SHM_OK)
-		abort();
-	for (uint64_t i = 0; i < EACH; i++)
-		if (send(&mine, &ring,
-		            producer == PRODUCERS - 1 ? SHM_KEEP_LATEST : SHM_DROP_OLDEST,
-		            producer << 32 | i) != SHM_OK)
-			refused++;
-	producing--;
-	leave(&mine);
-	return NULL;
-}
-
-static void *consume(void *argument)
-{
-	int64_t last[PRODUCERS];
-	struct attachment mine;
-	struct shm_ring ring;
-
-	(void)argument;
-	memset(last, -1, sizeof last);
-	attach_thread(&mine, &a);
-	if (shm_table_make(&mine.table, "ring", 8, 0, &ring) != SHM_OK)
-		abort();
-	for (;;) {
-		bool over = producing == 0;
-		uint64_t value;
-
-		if (pop_number(&mine, &ring, &value) != SHM_OK) {
-			if (over)
-				break;
-			sched_yield();
-			continue;
-		}
-		if (value >> 32 >= PRODUCERS || (uint32_t)value >= EACH ||
-		        (int64_t)(uint32_t)value <= last[value >> 32])
-			disorder = true;
-		else
-			seen[value >> 32][(uint32_t)value]++;
-		last[value >> 32] = (uint32_t)value;
-	}
-	leave(&mine);
-	return NULL;
+	if (send(mine, ring, policy, value) != SHM_OK)
+		refused++;
 }
 
 TEST(threads_receive_once_or_displace_once)
 {
-	pthread_t threads[PRODUCERS + CONSUMERS];
 	uint64_t received = 0;
 	struct shm_ring ring;
 
 	begin(&ring, 8);
-	producing = PRODUCERS;
-	for (uintptr_t i = 0; i < PRODUCERS + CONSUMERS; i++)
-		EXPECT(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume,
-		               (void *)i) == 0);
-	for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-		pthread_join(threads[i], NULL);
-	EXPECT(!disorder);
+	run_crowd(&a, 8, send_anyhow);
+	EXPECT(!crowd.disorder);
 	for (int producer = 0; producer < PRODUCERS; producer++) {
 		for (int i = 0; i < EACH; i++) {
-			EXPECT(seen[producer][i] <= 1);
-			received += seen[producer][i];
+			EXPECT(crowd.seen[producer][i] <= 1);
+			received += crowd.seen[producer][i];
 		}
 	}
 	EXPECT_INT(received + displaced(&a.segment) + refused, PRODUCERS * EACH);

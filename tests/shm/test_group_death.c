@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Groups that somebody died in: what the dead held comes back.
 
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "shm/cell.h"
 #include "tests/shm/support_group.h"
 
@@ -11,21 +8,8 @@
 static void run_and_reap(void (*work)(struct attachment *child))
 {
 	struct shm_reaped reaped = {0};
-	int status;
-	pid_t pid;
 
-	fflush(stdout);
-	pid = fork();
-	EXPECT(pid >= 0);
-	if (pid == 0) {
-		static struct attachment child;
-
-		attach(&child);
-		work(&child);
-		raise(SIGKILL);
-	}
-	waitpid(pid, &status, 0);
-	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT(run_and_kill(work));
 	shm_reaper_run(&a.table, &reaped);
 	EXPECT_INT(reaped.processes, 1);
 }

@@ -2,36 +2,8 @@
 // What a process that is killed leaves behind comes back; what it had sent stays.
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/wait.h>
 
 #include "tests/shm/support.h"
-
-// Runs WORK in a child with an attachment of its own, and kills the child when WORK has returned.
-static void run_and_kill(void (*work)(struct attachment *child))
-{
-	int ready[2];
-	pid_t pid;
-	char byte;
-
-	EXPECT(pipe(ready) == 0);
-	pid = fork();
-	EXPECT(pid >= 0);
-	if (pid == 0) {
-		static struct attachment child;
-
-		attach(&child);
-		work(&child);
-		(void)!write(ready[1], "", 1);
-		pause();
-		_exit(0);
-	}
-	EXPECT(read(ready[0], &byte, 1) == 1);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	close(ready[0]);
-	close(ready[1]);
-}
 
 static void hold_everything(struct attachment *child)
 {
@@ -78,7 +50,7 @@ TEST(everything_a_killed_process_held_comes_back)
 	uint32_t scan = 0;
 
 	attach(&a);
-	run_and_kill(hold_everything);
+	EXPECT(run_and_kill(hold_everything));
 	EXPECT(!test_failed());
 	generation = SHM_ENDPOINT_GENERATION(load_relaxed(&a.segment.endpoint[3].state));
 	EXPECT_INT(shm_endpoint_look(&a.segment, 3, generation), SHM_OK);
@@ -117,7 +89,7 @@ TEST(whoever_gets_a_dead_processes_slot_mends_it)
 
 	attach(&a);
 	detach(&a);
-	run_and_kill(take_zones);
+	EXPECT(run_and_kill(take_zones));
 	attach(&a);
 	EXPECT_INT(a.self.slot, 0);
 	EXPECT_INT(shm_pool_used(&a.pool, 2), 32);
@@ -292,13 +264,13 @@ TEST(one_of_all_processes_keeps_the_house_in_a_period)
 	attach(&a);
 	attach(&b);
 	EXPECT_INT(shm_table_make(&a.table, "x", 10, 0, &ring), SHM_OK);
-	run_and_kill(take_zones);
+	EXPECT(run_and_kill(take_zones));
 	send_at(&a, &ring, 1000);
 	EXPECT(shm_reaper_round(&a.table, 100000, 1000, 50000, &reaped));
 	EXPECT_INT(reaped.expired, 1);
 	EXPECT_INT(reaped.processes, 1);
 	send_at(&a, &ring, 1000);
-	run_and_kill(take_zones);
+	EXPECT(run_and_kill(take_zones));
 	EXPECT(!shm_reaper_round(&b.table, 100999, 1000, 50000, &reaped));
 	EXPECT(!shm_reaper_round(&a.table, 100000, 1000, 50000, &reaped));
 	EXPECT_INT(reaped.expired, 1);

@@ -2,10 +2,7 @@
 // The ring: order, capacity, late hints, the end of a generation, wrap-around; and with real threads,
 // each with an attachment of its own, that nothing is lost, doubled or reordered.
 
-#include <pthread.h>
-#include <sched.h>
-
-#include "tests/shm/support.h"
+#include "tests/shm/support_threads.h"
 
 static struct attachment a;
 
@@ -170,80 +167,24 @@ TEST(a_sealed_ring_is_closed_for_its_generation_and_open_for_the_next)
 // Threads
 // ---------------------------------------------------------------------------------------------
 
-enum {
-	PRODUCERS = 3,
-	CONSUMERS = 2,
-	EACH = 20000,
-};
-
-static _Atomic uint32_t received;
-static _Atomic unsigned char seen[PRODUCERS][EACH];
-static _Atomic bool disorder;
-
-static void *produce(void *argument)
+static void send_until_sent(
+        struct attachment *mine, struct shm_ring *ring, uint32_t producer, uint64_t value)
 {
-	uint64_t producer = (uint64_t)(uintptr_t)argument;
-	struct attachment mine;
-	struct shm_ring ring;
-
-	attach_thread(&mine, &a);
-	if (shm_table_make(&mine.table, "ring", 50, 0, &ring) != SHM_OK)
-		abort();
-	for (uint64_t i = 0; i < EACH;) {
-		if (push_number(&mine, &ring, producer << 32 | i) == SHM_OK)
-			i++;
-		else
-			sched_yield();
-	}
-	leave(&mine);
-	return NULL;
-}
-
-static void *consume(void *argument)
-{
-	int64_t last[PRODUCERS];
-	struct attachment mine;
-	struct shm_ring ring;
-
-	(void)argument;
-	memset(last, -1, sizeof last);
-	attach_thread(&mine, &a);
-	if (shm_table_make(&mine.table, "ring", 50, 0, &ring) != SHM_OK)
-		abort();
-	while (received < PRODUCERS * EACH) {
-		uint64_t value;
-
-		if (pop_number(&mine, &ring, &value) != SHM_OK) {
-			sched_yield();
-			continue;
-		}
-		if (value >> 32 >= PRODUCERS || (uint32_t)value >= EACH ||
-		        (int64_t)(uint32_t)value <= last[value >> 32])
-			disorder = true;
-		else
-			seen[value >> 32][(uint32_t)value]++;
-		last[value >> 32] = (uint32_t)value;
-		received++;
-	}
-	leave(&mine);
-	return NULL;
+	(void)producer;
+	while (push_number(mine, ring, value) != SHM_OK)
+		sched_yield();
 }
 
 TEST(threads_lose_double_and_reorder_nothing)
 {
-	pthread_t threads[PRODUCERS + CONSUMERS];
 	struct shm_ring ring;
 
 	begin(&ring, 50);
-	for (uintptr_t i = 0; i < PRODUCERS + CONSUMERS; i++)
-		EXPECT(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume,
-		               (void *)i) == 0);
-	for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-		pthread_join(threads[i], NULL);
-	EXPECT(!disorder);
+	run_crowd(&a, 50, send_until_sent);
+	EXPECT(!crowd.disorder);
 	for (int producer = 0; producer < PRODUCERS; producer++)
 		for (int i = 0; i < EACH; i++)
-			EXPECT_INT(seen[producer][i], 1);
+			EXPECT_INT(crowd.seen[producer][i], 1);
 	EXPECT_INT(used_blocks(&a), 0);
 	end();
 }
