@@ -21,11 +21,10 @@ static void end_request(struct http_session *session)
 	session->step = HTTP_SESSION_HEAD;
 }
 
-// The last octet of the response was given to the connection.
+// The last octet of the response was given to the connection; its reply channel has ended before.
 static void complete(struct http_session *session)
 {
 	timer_stop(&session->timer);
-	http_session_forget(session, false);
 	if (session->step == HTTP_SESSION_BODY || !session->body.complete)
 		session->response.keep_alive = false;
 	if (connection_backlogged(&session->connection))
@@ -71,8 +70,11 @@ void http_answer_message(struct http_session *session, struct forebay_message *m
 	}
 	metrics_add(session->server->metrics, METRICS_HTTP_RESPONSE_BYTES,
 	        (double)(session->response.sent - before));
-	if (!session->response.more)
+	if (!session->response.more) {
 		http_session_count(session, first ? session->answered_us : http_server_clock());
+		// Before the client can have the end: from then on nobody's message seems to arrive.
+		http_session_forget(session, false);
+	}
 	if (count > 0)
 		connection_write(&session->connection, parts, count, message);
 	else

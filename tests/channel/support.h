@@ -9,21 +9,22 @@
 #include "channel/forebay.h"
 #include "tests/test.h"
 
-// Attaches to this test program's private layer. Ends the program if that fails.
+// Attaches to the layer "test" in the tests' directory. Ends the process if that fails.
 __attribute__((unused)) static struct forebay *attach(const struct forebay_options *options)
 {
 	struct forebay *layer;
-	char name[64];
 
-	setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
-	snprintf(name, sizeof name, "test.%d", (int)getpid());
-	setenv("FOREBAY_LAYER", name, 0); // a forked child finds its parent's
+	setenv("FOREBAY_DIR", test_directory, 1);
+	setenv("FOREBAY_LAYER", "test", 1);
 	if (forebay_open(NULL, options, &layer) != 0) {
-		printf("Bail out! %s\n", forebay_error());
+		printf("# %s\n", forebay_error());
 		exit(EXIT_FAILURE);
 	}
 	return layer;
 }
+
+// Milliseconds to wait for what has to come: they only end a hang.
+#define HANG 120000
 
 // Detaches and removes the layer.
 __attribute__((unused)) static void discard(struct forebay *layer)

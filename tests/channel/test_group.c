@@ -388,7 +388,7 @@ static pid_t fork_owner(bool answers, int *go)
 		(void)!write(ready[1], "", 1);
 		close(begin[1]);
 		(void)!read(begin[0], &byte, 1); // until the parent writes there, or ends
-		if (!answers || test_failed() || forebay_receive(mine, 10000, &message) != 0 ||
+		if (!answers || test_failed() || forebay_receive(mine, HANG, &message) != 0 ||
 		        !forebay_message_group(message))
 			_exit(1);
 		(void)send_number(mine, "reached",

@@ -501,7 +501,7 @@ static void serve_echo(int requests)
 
 	forebay_listen(layer, "request");
 	for (int i = 0; i < requests; i++) {
-		if (forebay_receive(layer, 10000, &message) != 0)
+		if (forebay_receive(layer, HANG, &message) != 0)
 			_exit(1);
 		forebay_message_reset(reply);
 		forebay_put_integer(reply, "n", forebay_get_integer(message, "n", -1));
@@ -534,7 +534,7 @@ TEST(two_processes_exchange_requests_and_replies_sleeping_in_between)
 		forebay_put_text(request, "reply_channel", name);
 		forebay_put_integer(request, "n", i);
 		EXPECT_INT(forebay_send(layer, "request", request, 0), 0);
-		EXPECT_INT(forebay_receive(layer, 10000, &reply), 0);
+		EXPECT_INT(forebay_receive(layer, HANG, &reply), 0);
 		EXPECT_INT(forebay_get_integer(reply, "n", -1), i);
 		forebay_message_free(reply);
 		EXPECT_INT(forebay_reply_close(layer, name), 0);

@@ -391,7 +391,7 @@ static void send_and_die(void)
 		if (send_number(own, "x", 0) != 0 && receive_number(own) < 0)
 			_exit(1);
 	for (int i = 0; i < HELD; i++)
-		if (forebay_receive(own, 10000, &message) != 0)
+		if (forebay_receive(own, HANG, &message) != 0)
 			_exit(1);
 	raise(SIGKILL);
 }

@@ -168,7 +168,7 @@ static const char *proc_path(void)
 {
 	static char path[64];
 
-	snprintf(path, sizeof path, "/tmp/forebay-test-proc.%d", (int)getpid());
+	snprintf(path, sizeof path, "%s/proc", test_directory);
 	return path;
 }
 

@@ -7,7 +7,7 @@ import subprocess
 
 def openssl(*arguments, **options):
     return subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True,
-                          timeout=30, **options)
+                          timeout=120, **options)
 
 
 class Certificate:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Starts the real binary for a test, and at the end asserts that it stopped cleanly."""
 
+import contextlib
+import json
 import os
 import pathlib
 import re
@@ -13,14 +15,13 @@ import time
 import pytest
 
 from forebay_client import ROOT, Layer
-from http_raw import Client
+from http_raw import TIMEOUT, Client
 
 BUILD = pathlib.Path(os.environ.get("FOREBAY_BUILD") or ROOT / "build").absolute()
 FOREBAY = BUILD / "server" / "forebay"
 DEMO = BUILD / "channel" / "examples" / "forebay-demo"
 
 SANITIZED = "-asan" in BUILD.name or "-tsan" in BUILD.name
-TIMEOUT = 60.0 if SANITIZED else 30.0  # seconds; bounds a hang, never a measure
 
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|CHECK\(")
 
@@ -65,6 +66,33 @@ def runs_forebay(pid):
         return False
 
 
+def freeze(*pids):
+    """Stops the processes, and waits until none of them can be in the middle of something any more."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(process_state(pid) == "T" for pid in pids), "the stop")
+
+
+@contextlib.contextmanager
+def frozen(*pids):
+    """The processes are stopped meanwhile."""
+    try:
+        freeze(*pids)
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def is_of_layer(pid, directory):
+    """Whether the process was started with that directory of layers."""
+    try:
+        return f"FOREBAY_DIR={directory}".encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 class Server:
     """A `forebay serve` with a layer directory, a log and addresses of its own."""
 
@@ -73,7 +101,9 @@ class Server:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="forebay-test-"))
         self.log_path = self.directory / "log"
         self.socket_path = self.directory / "socket"
-        self.options = ["--layer", "test", "--layer-size", "16M", "--workers", str(workers)]
+        # A test that is slow shall get no ping that it doesn't expect.
+        self.options = ["--layer", "test", "--layer-size", "16M", "--workers", str(workers),
+                        "--websocket-ping-interval", "0"]
         for address in (*bind, f"unix:{self.socket_path}"):
             self.options += ["--bind", address]
         if app:
@@ -96,6 +126,24 @@ class Server:
         self.wait_for(lambda: len(self.workers) == self.workers_wanted, "the workers")
         self.wait_for(lambda: len(self.apps) == self.apps_wanted, "the applications")
         return self
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_for_attachments(self):
+        """Until the layer knows all processes: a worker is there some time before it does anything."""
+        def attached():
+            shown = json.loads(self.forebay("stat", "--json", "--layer", "test").stdout)
+            return sum(process["role"] not in ("cli", "test") for process in shown["processes"])
+        wanted = 1 + self.workers_wanted + self.apps_wanted
+        self.wait_for(lambda: attached() == wanted, f"{wanted} processes of the layer")
 
     @property
     def log(self):
@@ -161,11 +209,10 @@ class Server:
         """Stops it, if that hasn't happened; asserts a clean end; removes all files."""
         if self.process is None:
             return
-        family = []
+        family = children(self.pid)
         try:
             for layer in self.layers:
                 layer.close()
-            family = children(self.pid)
             if self.process.poll() is None:
                 self.signal(signal.SIGTERM)
             status = self.wait()
@@ -174,13 +221,21 @@ class Server:
             assert status == 0, f"exit status {status}\n{log}"
             assert not [pid for pid in family if is_alive(pid)], f"processes left\n{log}"
         finally:
-            for pid in [self.pid, *family]:
-                if self.process.poll() is None or (pid != self.pid and is_alive(pid)
-                                                   and runs_forebay(pid)):
-                    os.kill(pid, signal.SIGKILL)
+            self.kill(family)
+
+    def kill(self, family=()):
+        """Ends it and its FAMILY at once, whatever state they are in, and removes all files."""
+        if self.process:
+            family = {*family, *children(self.pid)}
+            self.process.kill()
             self.process.wait()
-            self.process = None
-            shutil.rmtree(self.directory, ignore_errors=True)
+            for pid in family:
+                # Its number may be another's by now.
+                if runs_forebay(pid) or is_of_layer(pid, self.directory):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        self.process = None
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def run_forebay(directory, *arguments, timeout=TIMEOUT, **options):
@@ -193,15 +248,51 @@ def run_forebay(directory, *arguments, timeout=TIMEOUT, **options):
 @pytest.fixture
 def serve():
     """Starts servers with the options given; all are stopped at the end."""
-    servers = []
+    with contextlib.ExitStack() as servers:
+        yield lambda *options, **keywords: servers.enter_context(Server(*options, **keywords))
 
-    def start(*options, **keywords):
-        servers.append(Server(*options, **keywords))
-        return servers[-1].start()
 
-    yield start
-    for server in servers:
-        server.stop()
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Notes at a test whether it failed, for its fixtures."""
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+
+
+class Shared:
+    """What the tests of a module share, by MAKE, a context manager. A test that fails may have left it in any state, so
+    that the next one gets another."""
+
+    def __init__(self, make):
+        self._make = make
+        self._stack = contextlib.ExitStack()
+        self._value = None
+
+    @contextlib.contextmanager
+    def lend(self, request):
+        if self._value is None:
+            self._value = self._stack.enter_context(self._make())
+        try:
+            yield self._value
+        except BaseException:
+            self.drop()
+            raise
+        if request.node.failed:
+            self.drop()
+
+    def drop(self):
+        self._value = None
+        self._stack.close()
+
+
+def shared(make):
+    """A fixture for a whole module, a Shared."""
+    @pytest.fixture(scope="module")
+    def fixture():
+        share = Shared(make)
+        yield share
+        share.drop()
+    return fixture
 
 
 class Site:
@@ -246,24 +337,27 @@ class Site:
             assert client.response().status == 200
 
 
-@pytest.fixture(scope="module")
-def module_site():
-    server = Server().start()
-    yield Site(server)
-    server.stop()
+@contextlib.contextmanager
+def open_site():
+    with Server() as server:
+        yield Site(server)
+
+
+module_site = shared(open_site)
+module_demo = shared(lambda: Server(app=DEMO))
 
 
 @pytest.fixture
-def site(module_site):
+def site(module_site, request):
     """The module's server, with no message left over from another test."""
-    yield module_site
-    while leftover := module_site.layer.receive(0):
-        module_site.layer.send(leftover["reply_channel"], {"status": 503}, "", 0)
+    with module_site.lend(request) as site:
+        yield site
+        while not request.node.failed and (leftover := site.layer.receive(0)):
+            site.layer.send(leftover["reply_channel"], {"status": 503}, "", 0)
 
 
-@pytest.fixture(scope="module")
-def demo():
+@pytest.fixture
+def demo(module_demo, request):
     """The module's server with the demo consumer."""
-    server = Server(app=DEMO).start()
-    yield server
-    server.stop()
+    with module_demo.lend(request) as server:
+        yield server

@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY_BUILD = pathlib.Path(os.environ.get("FOREBAY_LIB") or os.environ.get("FOREBAY_BUILD")
                              or ROOT / "build")
 
+TIMEOUT = 120.0  # seconds; bounds a hang, never a measure
+
 NAME_SIZE = 201
 TEXT, BINARY, BODY = 1, 2, 4
 
@@ -150,7 +152,7 @@ class Layer:
     def flush(self, channel):
         self._expect_ok(library().forebay_flush(self._handle, channel.encode(), None))
 
-    def send(self, channel, message=None, content=None, timeout=10.0):
+    def send(self, channel, message=None, content=None, timeout=TIMEOUT):
         """Sends the dictionary MESSAGE, or JSON text, with CONTENT (str or bytes) beside it."""
         text = message if isinstance(message, bytes) else json.dumps(message or {}).encode()
         handle = library().forebay_message_new(self._handle)
@@ -171,7 +173,7 @@ class Layer:
             raise LayerError(library().forebay_strerror(result).decode())
         return Outcome(result)
 
-    def receive(self, timeout=20.0):
+    def receive(self, timeout=TIMEOUT):
         """The next message as a dictionary, its channel under "channel"; None after TIMEOUT.
 
         Content is str or bytes, under "content" or "body"."""

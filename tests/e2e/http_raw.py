@@ -4,7 +4,7 @@
 import re
 import socket
 
-TIMEOUT = 20.0  # seconds; bounds a hang, never a measure
+TIMEOUT = 120.0  # seconds; bounds a hang, never a measure
 
 
 class Response:
@@ -37,6 +37,10 @@ class Client:
     def __init__(self, address, timeout=TIMEOUT):
         if isinstance(address, tuple):
             self.socket = socket.create_connection(address, timeout)
+            # Where nobody listens, TCP may connect a socket to itself: once in as many tries as there are ports.
+            if self.socket.getsockname() == self.socket.getpeername():
+                self.socket.close()
+                raise ConnectionRefusedError(f"nobody listens at {address}")
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)

@@ -3,9 +3,7 @@
 
 import threading
 
-from http_raw import Client
-
-TIMEOUT = 30.0
+from http_raw import TIMEOUT, Client
 
 
 class Load:

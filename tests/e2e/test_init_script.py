@@ -2,18 +2,16 @@
 """scripts/forebay.init, run for real with temporary paths: what LSB promises an administrator."""
 
 import os
-import pathlib
 import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("FOREBAY_BUILD", ROOT / "build"))
-DAEMON = BUILD / "server" / "forebay"
+from conftest import FOREBAY, TIMEOUT, is_alive, wait_until
+from forebay_client import ROOT
+from http_raw import Client
 
 pytestmark = pytest.mark.skipif(
     shutil.which("start-stop-daemon") is None, reason="start-stop-daemon is not installed"
@@ -32,12 +30,12 @@ class Service:
         (directory / "layers").mkdir()
         self.config.write_text("bind = 127.0.0.1:0\nworkers = 1\nlayer-size = 8M\n")
         self.defaults.write_text(
-            f"FOREBAY_DAEMON={DAEMON}\n"
+            f"FOREBAY_DAEMON={FOREBAY}\n"
             f"FOREBAY_CONFIG={self.config}\n"
             f"FOREBAY_PIDFILE={self.pid_file}\n"
             f"FOREBAY_LOGFILE={self.log}\n"
             f"FOREBAY_DIR={directory / 'layers'}\n"
-            "FOREBAY_STOP=10\n"
+            "FOREBAY_STOP=60\n"
         )
 
     def __call__(self, *arguments):
@@ -48,7 +46,7 @@ class Service:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=TIMEOUT,
         )
 
     def pid(self):
@@ -60,15 +58,11 @@ class Service:
         return [int(line.rpartition(":")[2]) for line in lines]
 
     def accepts(self):
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.ports()[-1])) == 0
-
-
-def wait_for(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
+        try:
+            Client(("127.0.0.1", self.ports()[-1])).close()
+            return True
+        except ConnectionRefusedError:
+            return False
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ def test_the_server_listens_when_start_returns(service):
     result = service("start")
     assert result.returncode == 0, result.stdout
     assert service.accepts()
-    os.kill(service.pid(), 0)
+    assert is_alive(service.pid())
     result = service("status")
     assert result.returncode == 0
     assert str(service.pid()) in result.stdout
@@ -101,8 +95,7 @@ def test_stop_ends_it_and_removes_the_pid_file(service):
     assert service("stop").returncode == 0
     assert not service.pid_file.exists()
     assert not service.accepts()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert not is_alive(pid)
     assert "stopped" in service.log.read_text().splitlines()[-1]
 
 
@@ -118,7 +111,7 @@ def test_after_a_crash_status_is_1_and_start_works(service):
     service("start")
     dead = service.pid()
     os.kill(dead, signal.SIGKILL)
-    wait_for(lambda: service("status").returncode == 1)
+    wait_until(lambda: service("status").returncode == 1)
     assert service("start").returncode == 0
     assert service.pid() != dead
     assert service("status").returncode == 0
@@ -149,8 +142,8 @@ def test_reload_reads_the_configuration_and_keeps_the_process(service, action):
     with service.config.open("a") as config:
         config.write("workers = 2\n")
     assert service(action).returncode == 0
-    wait_for(lambda: "option workers has changed" in service.log.read_text())
-    wait_for(lambda: len(service.ports()) == 2)
+    wait_until(lambda: "option workers has changed" in service.log.read_text())
+    wait_until(lambda: len(service.ports()) == 2)
     assert service.pid() == pid
     assert service.ports()[-1] == port, "the listening socket must be the same one"
     assert service.accepts()

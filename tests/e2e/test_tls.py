@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """https: handshakes, certificates and their reload, and HTTP over records of any shape."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import queue
+import select
 import shutil
 import signal
 import socket
@@ -16,7 +18,7 @@ import threading
 import pytest
 
 from certificates import Certificate, openssl
-from conftest import DEMO, TIMEOUT, Server, Site, run_forebay, wait_until
+from conftest import DEMO, TIMEOUT, Server, Shared, Site, run_forebay, wait_until
 from forebay_client import Outcome
 from http_raw import Client
 from tls_client import StepClient, TlsClient, client_context
@@ -45,10 +47,20 @@ class SecureSite(Site):
 
 
 @pytest.fixture(scope="module")
-def secure_site(localhost, context):
-    server = Server(*localhost.options, bind=SECURE).start()
-    yield SecureSite(server, context)
-    server.stop()
+def module_secure_site(localhost, context):
+    @contextlib.contextmanager
+    def open_site():
+        with Server(*localhost.options, bind=SECURE) as server:
+            yield SecureSite(server, context)
+    share = Shared(open_site)
+    yield share
+    share.drop()
+
+
+@pytest.fixture
+def secure_site(module_secure_site, request):
+    with module_secure_site.lend(request) as site:
+        yield site
 
 
 @pytest.fixture
@@ -163,9 +175,8 @@ def names_server(tmp_path_factory):
                     Certificate(directory, "b", "b.test", "*.wild.test"),
                     Certificate(directory, "c", "exact.wild.test")]
     options = [option for each in certificates for option in each.options]
-    server = Server(*options, bind=SECURE).start()
-    yield server, certificates
-    server.stop()
+    with Server(*options, bind=SECURE) as server:
+        yield server, certificates
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -427,15 +438,20 @@ class Openssl:
 
     def read_until(self, text):
         while text not in self.output:
-            octets = os.read(self.process.stdout.fileno(), 65536)
-            assert octets, self.output
-            self.output += octets
+            assert self._fill(), self.output
         self.output = self.output.partition(text)[2]
 
     def read_to_end(self):
-        while octets := os.read(self.process.stdout.fileno(), 65536):
-            self.output += octets
+        while self._fill():
+            pass
         return self.output
+
+    def _fill(self):
+        output = self.process.stdout
+        assert select.select([output], [], [], TIMEOUT)[0], f"nothing comes behind {self.output}"
+        octets = os.read(output.fileno(), 65536)
+        self.output += octets
+        return bool(octets)
 
 
 def test_new_keys_in_mid_connection(secure, localhost):
@@ -566,8 +582,7 @@ def test_reload_turns_tls_on_and_off(localhost, context, tmp_path):
     unix = server.options[at + 1]
     del server.options[at:at + 2]  # what is on the command line can't change
     config.write_text(f"bind = http://{host}:{port}\nbind = {unix}\n")
-    server.start()
-    try:
+    with server:
         site = Site(server)
         for scheme, client in (("https", lambda: TlsClient((host, port), context)),
                                ("http", server.client)):
@@ -579,8 +594,6 @@ def test_reload_turns_tls_on_and_off(localhost, context, tmp_path):
                 assert message["meta"]["wsgi.url_scheme"] == scheme
                 site.reply(message)
                 assert connected.response().status == 200
-    finally:
-        server.stop()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

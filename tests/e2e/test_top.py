@@ -277,8 +277,9 @@ def test_keys(layer, top):
     terminal.type("n")
     terminal.wait_for("by name")
     wait_until(lambda: channels_of(terminal)[:1] == ["channel.00"])
-    shown = len(channels_of(terminal))
+    shown = int(terminal.wait_for(r"\(1-(\d+) of 60\)")[1])
     assert 5 < shown < 28
+    wait_until(lambda: len(channels_of(terminal)) == shown)
     terminal.type("\x1b[B")  # down
     terminal.wait_for(rf"\(2-{shown + 1} of 60\)")
     terminal.type("\x1b[6~")  # a page down
@@ -348,8 +349,9 @@ def test_a_server_and_its_workers(serve, top):
     clients = [server.client() for _ in range(5)]
 
     def connections():
-        workers = [line.split() for line in terminal.lines if re.search(r"alive .* worker \d$", line)]
-        return sum(int(columns[-4]) for columns in workers)  # HTTP, before WS, "worker", number
+        # HTTP, before WS. A line that is just being drawn may have something else there.
+        return sum(int(number) for number in re.findall(
+            r"alive .* (\d+) +\S+ +worker \d$", "\n".join(terminal.lines), re.M))
     wait_until(lambda: connections() == 5)
     for client in clients:
         client.close()
@@ -358,7 +360,7 @@ def test_a_server_and_its_workers(serve, top):
     os.kill(victim, signal.SIGKILL)
     terminal.wait_for(rf"process {victim}\) has gone|have gone")
     wait_until(lambda: victim not in server.workers and len(server.workers) == 2)
-    successor = int(terminal.wait_for(rf"^ *((?!{victim})\d+) alive .* worker 1$")[1])
+    successor = int(terminal.wait_for(rf"^ *((?!{victim} )\d+) alive .* worker 1$")[1])
     assert successor in server.workers
     terminal.type("q")
     assert terminal.wait() == 0

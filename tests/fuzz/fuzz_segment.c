@@ -677,6 +677,7 @@ static void run(struct program program)
 	shm_clock_ahead = 0;
 	setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
 	snprintf(name, sizeof name, "fuzz.%d", (int)getpid());
+	(void)forebay_remove(name); // of one that was killed and had our number
 	attach(&users[0], name);
 	while (program.left > 0) {
 		uint64_t what = take(&program, 1);

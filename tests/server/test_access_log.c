@@ -36,7 +36,7 @@ static struct access_log_entry usual_entry(void)
 
 static int begin(enum access_log_format format)
 {
-	snprintf(path, sizeof(path), "/tmp/forebay-test-access-log.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s/log", test_directory);
 	unlink(path);
 	return access_log_open(path, format);
 }

@@ -27,7 +27,7 @@ static struct forebay_message *message_of(const char *json)
 	message = forebay_message_new(layer);
 	if (forebay_message_from_json(message, json, strlen(json), &error) != 0 ||
 	        forebay_send(layer, "t", message, 0) != 0) {
-		printf("Bail out! %s: %s\n", json, error);
+		printf("# %s: %s\n", json, error);
 		exit(EXIT_FAILURE);
 	}
 	forebay_message_free(message);

@@ -38,7 +38,7 @@ static char socket_text[80];
 
 static void name_socket(void)
 {
-	snprintf(socket_path, sizeof(socket_path), "/tmp/forebay-test-listener.%d", (int)getpid());
+	snprintf(socket_path, sizeof(socket_path), "%s/socket", test_directory);
 	snprintf(socket_text, sizeof(socket_text), "unix:%s", socket_path);
 	unlink(socket_path);
 }

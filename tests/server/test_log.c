@@ -16,7 +16,7 @@ static char content[65536];
 // Begins a new, empty log.
 static int begin(enum log_level level, enum log_format format)
 {
-	snprintf(path, sizeof(path), "/tmp/forebay-test-log.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s/log", test_directory);
 	unlink(path);
 	log_set_role("worker %d", 2);
 	return log_init(path, level, format);

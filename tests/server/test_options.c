@@ -34,7 +34,7 @@ static void write_config(const char *text)
 {
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/tmp/forebay-test-options.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s/config", test_directory);
 	file = fopen(path, "w");
 	EXPECT(file);
 	fputs(text, file);

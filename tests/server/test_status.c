@@ -149,13 +149,11 @@ TEST(of_each_process_the_kernel_is_asked_once)
 	struct forebay *layers[2];
 	struct forebay_layer_stat stat;
 	struct status_text text = {0};
-	char name[32], *page;
+	char *page;
 
-	setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
-	snprintf(name, sizeof name, "status-%d", (int)getpid());
+	setenv("FOREBAY_DIR", test_directory, 1);
 	for (int i = 0; i < 2; i++)
-		EXPECT_INT(forebay_open(name, &options, &layers[i]), 0);
-	EXPECT_INT(forebay_remove(name), 0);
+		EXPECT_INT(forebay_open("status", &options, &layers[i]), 0);
 	EXPECT_INT(forebay_stat(layers[0], &stat), 0);
 	usages_read = 0;
 	status_write_metrics(&text, layers[0], &stat);

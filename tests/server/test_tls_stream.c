@@ -34,8 +34,7 @@ static void make_certificate(const char *name, const char *names)
 	X509_add_ext(certificate, extension, -1);
 	X509_set_pubkey(certificate, key);
 	X509_sign(certificate, key, EVP_sha256());
-	snprintf(certificate_path, sizeof(certificate_path), "/tmp/forebay-test-tls.%d.%s",
-	        (int)getpid(), name);
+	snprintf(certificate_path, sizeof(certificate_path), "%s/%s", test_directory, name);
 	file = fopen(certificate_path, "w");
 	PEM_write_X509(file, certificate);
 	PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);

@@ -26,14 +26,11 @@ struct attachment {
 
 static char support_path[256];
 
-// A directory name that no other test uses.
+// The name of the segment's directory, which isn't there yet.
 static const char *support_directory(void)
 {
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
 	if (!support_path[0])
-		snprintf(support_path, sizeof support_path, "%s/forebay-test.%d", base,
-		        (int)getpid());
+		snprintf(support_path, sizeof support_path, "%s/segment", test_directory);
 	return support_path;
 }
 
@@ -56,7 +53,7 @@ __attribute__((unused)) static void join(struct attachment *attachment)
 {
 	if (shm_process_join(&attachment->self, &attachment->segment, "test") < 0 ||
 	        shm_pool_init(&attachment->pool, &attachment->segment, attachment->self.uid) < 0) {
-		printf("Bail out! cannot join\n");
+		printf("# cannot join\n");
 		exit(EXIT_FAILURE);
 	}
 	shm_table_init(
@@ -70,7 +67,7 @@ __attribute__((unused)) static struct shm_terms support_terms(const struct shm_g
 	        .geometry = geometry, .patterns = "*=100", .group = -1, .owner = -1};
 }
 
-// Attaches, making the segment first if need be. Ends the test program if that fails.
+// Attaches, making the segment first if need be. Ends the process if that fails.
 __attribute__((unused)) static void attach(struct attachment *attachment)
 {
 	struct shm_geometry geometry = support_geometry();
@@ -79,7 +76,7 @@ __attribute__((unused)) static void attach(struct attachment *attachment)
 
 	if (shm_segment_open(
 	            &attachment->segment, support_directory(), &terms, error, sizeof error) < 0) {
-		printf("Bail out! cannot attach: %s\n", error);
+		printf("# cannot attach: %s\n", error);
 		exit(EXIT_FAILURE);
 	}
 	join(attachment);

@@ -456,6 +456,7 @@ int main(int argc, char **argv)
 	snprintf(name, sizeof name, "random.%d", (int)getpid());
 	(void)setenv("FOREBAY_DIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1);
 	(void)setenv("FOREBAY_LAYER", name, 1);
+	(void)forebay_remove(NULL); // of one that was killed and had our number
 	good = torture(&driver, seconds) == 0;
 	printf("%s 1 - random kills and stops\n1..1\n", good ? "ok" : "not ok");
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;

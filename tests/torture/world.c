@@ -86,6 +86,7 @@ static void make_layer(void)
 	snprintf(path, sizeof path, "%s/forebay.%s", base, name);
 	setenv("FOREBAY_DIR", base, 1);
 	setenv("FOREBAY_LAYER", name, 1);
+	(void)shm_segment_remove(path); // of one that was killed and had our number
 	if (shm_segment_open(&segment, path, &terms, error, sizeof error) < 0)
 		bail_out(error);
 	shm_segment_fini(&segment);
