@@ -175,6 +175,13 @@ FOREBAY_API struct forebay_message *forebay_message_new(struct forebay *layer);
 // reply channel's sender gets its credit back. Accepts NULL.
 FOREBAY_API void forebay_message_free(struct forebay_message *message);
 
+// Gives a received message's memory back to the layer, but not yet the credit to its sender: for who has copied what is
+// needed, and will have it for long. Nothing that was in the message may be looked at any more. It is still to be freed.
+FOREBAY_API void forebay_message_unload(struct forebay_message *message);
+
+// Whether more than half of the layer's memory for messages of some size is in use. Costs some microseconds.
+FOREBAY_API bool forebay_memory_is_short(const struct forebay *layer);
+
 // Empties a message that was built here, for reuse.
 FOREBAY_API void forebay_message_reset(struct forebay_message *message);
 

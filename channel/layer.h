@@ -210,6 +210,7 @@ struct forebay_message {
 
 	// Received.
 	bool parsed, synthetic; // synthetic: made by the library, not in shared memory
+	bool unloaded;          // its memory was given back already
 	bool copied, waiting; // not received, but looked at: `buffer` is in `copy`; it waited then
 	char *copy;
 	size_t copy_size;

@@ -71,7 +71,8 @@ void forebay_message_free(struct forebay_message *message)
 		return;
 	layer = message->layer;
 	if (message->received && !message->synthetic && !message->copied && !layer->stale) {
-		shm_pool_free(&layer->pool, message->buffer.handle);
+		if (!message->unloaded)
+			shm_pool_free(&layer->pool, message->buffer.handle);
 		if (message->reply)
 			channel_reply_freed(layer, message->reply, message->generation);
 		if (message->prefix)
@@ -91,6 +92,24 @@ void forebay_message_free(struct forebay_message *message)
 	message->next = layer->free_messages;
 	layer->free_messages = message;
 	layer->free_message_count++;
+}
+
+void forebay_message_unload(struct forebay_message *message)
+{
+	if (!message->received || message->synthetic || message->copied || message->unloaded ||
+	        message->layer->stale)
+		return;
+	shm_pool_free(&message->layer->pool, message->buffer.handle);
+	message->unloaded = true;
+	message->content = NULL;
+	message->content_length = 0;
+	message->envelope_length = 0;
+	message->buffer.length = message->buffer.count = 0;
+}
+
+bool forebay_memory_is_short(const struct forebay *layer)
+{
+	return !layer->stale && shm_pool_is_short(&layer->pool);
 }
 
 void channel_message_pool_fini(struct forebay *layer)
@@ -306,7 +325,7 @@ void channel_message_open(struct forebay_message *message, const struct channel_
         const struct shm_buffer *buffer, int64_t sent_at)
 {
 	message->received = true;
-	message->synthetic = message->copied = message->parsed = false;
+	message->synthetic = message->copied = message->parsed = message->unloaded = false;
 	// Most have one span of seventeen.
 	memcpy(&message->buffer, buffer,
 	        offsetof(struct shm_buffer, span) + buffer->count * sizeof buffer->span[0]);

@@ -434,6 +434,36 @@ static bool find_inbox(struct forebay *layer, uint64_t word, struct shm_ring *ri
 	return true;
 }
 
+// What a message has taken of a reply channel's window.
+struct credit {
+	uint32_t numbers[SHM_PARTS_MAX]; // the last is the message's own
+	uint32_t count;
+};
+
+// Takes a number for each extent of the message, or as many as there are, so that large messages make a window worth no
+// more memory than others do. Those but for the last are holes to the owner, who sees to it that they cost nothing once
+// the message was received; see endpoint.h.
+static enum shm_result take_credit(struct forebay *layer, uint32_t index, uint64_t generation,
+        uint32_t extents, struct credit *credit)
+{
+	enum shm_result result = SHM_OK;
+
+	for (credit->count = 0; credit->count < extents; credit->count++) {
+		result = shm_endpoint_take(
+		        &layer->segment, index, generation, &credit->numbers[credit->count]);
+		if (result != SHM_OK)
+			break;
+	}
+	return credit->count > 0 ? SHM_OK : result;
+}
+
+static void untake_credit(
+        struct forebay *layer, uint32_t index, uint64_t generation, const struct credit *credit)
+{
+	for (uint32_t i = credit->count; i > 0; i--)
+		shm_endpoint_untake(&layer->segment, index, generation, credit->numbers[i - 1]);
+}
+
 static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t generation,
         struct channel_outgoing *outgoing)
 {
@@ -441,6 +471,7 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	struct shm_block_mem *block;
 	struct shm_buffer buffer;
 	struct shm_ring inbox;
+	struct credit credit;
 	uint64_t word;
 
 	if (result != SHM_OK)
@@ -449,8 +480,9 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	outgoing->head.generation = generation;
 	if (!store(layer, outgoing, &buffer, &block))
 		return SHM_EMPTY;
-	result = shm_endpoint_take(&layer->segment, index, generation, &outgoing->head.sequence);
+	result = take_credit(layer, index, generation, buffer.count, &credit);
 	if (result == SHM_OK) {
+		outgoing->head.sequence = credit.numbers[credit.count - 1];
 		channel_message_append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
 		word = load_relaxed(&layer->segment.endpoint[index].ring);
 		result = find_inbox(layer, word, &inbox) ? publish(layer, &inbox, CHANNEL_REPLY,
@@ -460,7 +492,7 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 			wake_receiver(layer, &inbox);
 			return SHM_OK;
 		}
-		shm_endpoint_untake(&layer->segment, index, generation, outgoing->head.sequence);
+		untake_credit(layer, index, generation, &credit);
 		if (result == SHM_FULL)
 			refuse(layer, &inbox, outgoing);
 		if (result == SHM_FULL && outgoing->waits)

@@ -459,13 +459,14 @@ static void on_timer(struct timer *timer)
 }
 
 void connection_pool_init(struct connection_pool *pool, struct event_base *base,
-        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size,
+        struct timer_wheel *wheel, int64_t write_timeout, size_t unloaded_max, size_t object_size,
         struct metrics *metrics)
 {
 	*pool = (struct connection_pool){
 	        .base = base,
 	        .wheel = wheel,
 	        .write_timeout = write_timeout,
+	        .unloaded_max = unloaded_max,
 	        .object_size = object_size,
 	        .metrics = metrics,
 	};
@@ -520,6 +521,12 @@ void connection_close(struct connection *connection)
 	pool->closed = connection;
 	pool->live--;
 	connection->protocol->on_closed(connection);
+}
+
+void connection_unload(struct connection *connection)
+{
+	if (connection_backlogged(connection))
+		connection_queue_unload(connection);
 }
 
 void connection_finish(struct connection *connection, bool linger)

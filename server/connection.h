@@ -10,8 +10,8 @@
 //                        begin .. end                  a few octets + a message in shared memory
 //
 // Memory: a connection that has nothing to read or write holds no buffer. What can't be written at
-// once stays where it is, in shared memory, and so keeps its sender's credit: the window of the reply
-// channel bounds the queue.
+// once stays where it is, in shared memory, unless others need that, and keeps its sender's credit: the window of
+// the reply channel bounds the queue.
 //
 // Lifetime: connection_close() takes effect at once for the socket, but the object itself stays valid
 // until connection_pool_sweep(), at the end of the loop's turn. So every function that may meet an
@@ -66,7 +66,8 @@ struct connection_pool {
 	struct connection *corked; // have something to write at the next connection_pool_flush()
 	struct connection_tls *pending; // have octets that no event will tell of
 	unsigned spare_count, spare_segment_count, spare_buffer_count;
-	unsigned live; // open connections
+	size_t unloaded, unloaded_max; // octets that connection_unload() has copied, and may
+	unsigned live;                 // open connections
 	struct metrics *metrics;
 };
 
@@ -96,7 +97,7 @@ struct connection {
 
 // OBJECT_SIZE is that of the struct whose first member is the struct connection.
 void connection_pool_init(struct connection_pool *pool, struct event_base *base,
-        struct timer_wheel *wheel, int64_t write_timeout, size_t object_size,
+        struct timer_wheel *wheel, int64_t write_timeout, size_t unloaded_max, size_t object_size,
         struct metrics *metrics);
 void connection_pool_fini(struct connection_pool *pool);
 
@@ -170,6 +171,10 @@ void connection_write_copy(struct connection *connection, const struct iovec *pa
 
 // Writes what the connections were given for later. To be called before the loop sleeps.
 void connection_pool_flush(struct connection_pool *pool);
+
+// Copies what waits to be written out of the messages that it is in, whose memory others need, as far as unloaded_max
+// allows. The messages' senders don't get their credit before it is written, so the queue doesn't become longer by that.
+void connection_unload(struct connection *connection);
 
 // Whether something waits to be written, other than for connection_pool_flush().
 static inline bool connection_backlogged(const struct connection *connection)

@@ -12,7 +12,8 @@
 struct connection_segment {
 	struct connection_segment *next;
 	struct forebay_message *message;
-	char *copy; // of the first part, if it doesn't fit into `small`
+	char *copy;      // of the first part, if it doesn't fit into `small`, or of all
+	size_t unloaded; // octets of it that were in the message
 	int first, count;
 	char small[16]; // for a frame's header
 	struct iovec parts[CONNECTION_IOV];
@@ -33,6 +34,7 @@ static void free_segment(struct connection_pool *pool, struct connection_segment
 {
 	forebay_message_free(segment->message);
 	free(segment->copy);
+	pool->unloaded -= segment->unloaded;
 	if (pool->spare_segment_count >= SPARE_SEGMENTS) {
 		free(segment);
 		return;
@@ -68,6 +70,7 @@ static struct connection_segment *append(
 	segment->next = NULL;
 	segment->message = message;
 	segment->copy = NULL;
+	segment->unloaded = 0;
 	segment->first = first;
 	segment->count = count;
 	*connection->output_end = segment;
@@ -121,6 +124,42 @@ int connection_queue_add_copy(
 		skip -= here;
 	}
 	return 0;
+}
+
+// Makes one part of all that is left of the segment. Returns false if that isn't to be had.
+static bool unload(struct connection_pool *pool, struct connection_segment *segment)
+{
+	size_t length = 0;
+	char *copy, *end;
+
+	for (int i = segment->first; i < segment->count; i++)
+		length += segment->parts[i].iov_len;
+	if (length == 0)
+		return true;
+	if (length > pool->unloaded_max - pool->unloaded)
+		return false;
+	end = copy = malloc(length);
+	if (!copy)
+		return false;
+	for (int i = segment->first; i < segment->count; i++)
+		end = mempcpy(end, segment->parts[i].iov_base, segment->parts[i].iov_len);
+	free(segment->copy);
+	segment->copy = copy;
+	segment->parts[0] = (struct iovec){copy, length};
+	segment->first = 0;
+	segment->count = 1;
+	segment->unloaded = length;
+	pool->unloaded += length;
+	forebay_message_unload(segment->message);
+	return true;
+}
+
+void connection_queue_unload(struct connection *connection)
+{
+	for (struct connection_segment *segment = connection->output; segment;
+	        segment = segment->next)
+		if (segment->message && !segment->unloaded && !unload(connection->pool, segment))
+			return;
 }
 
 int connection_queue_gather(

@@ -24,6 +24,9 @@ int connection_queue_add_copy(
 int connection_queue_gather(
         const struct connection *connection, struct iovec parts[CONNECTION_QUEUE_IOV]);
 
+// See connection_unload().
+void connection_queue_unload(struct connection *connection);
+
 // Takes LENGTH written octets off the queue.
 void connection_queue_advance(struct connection *connection, size_t length);
 

@@ -8,6 +8,8 @@
 
 #include <http_parser.h>
 
+#include "server/http_octet.h"
+
 // ---------------------------------------------------------------------------------------------
 // A writer that stops at the end of the buffer
 // ---------------------------------------------------------------------------------------------
@@ -60,15 +62,10 @@ static void put_hex(struct out *out, uint64_t number)
 // What a consumer may put into a head
 // ---------------------------------------------------------------------------------------------
 
-// RFC 9110, 5.6.2: tchar.
 static bool is_token(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		char c = text[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-			continue;
-		if (!c || !strchr("!#$%&'*+-.^_`|~", c))
+		if (!http_octet_is_token(text[i]))
 			return false;
 	}
 	return length > 0;
@@ -125,6 +122,24 @@ static bool is_ours(const struct forebay_value *field)
 	default:
 		return false;
 	}
+}
+
+// Whether the list of options that is the value of a field Connection has `close` (RFC 9110, 7.6.1).
+static bool asks_to_close(const struct forebay_value *value)
+{
+	const char *at = value->string, *end = at + value->length;
+
+	while (at < end) {
+		const char *option = at;
+
+		while (at < end && http_octet_is_token(*at))
+			at++;
+		if (at - option == 5 && strncasecmp(option, "close", 5) == 0)
+			return true;
+		if (at < end)
+			at++;
+	}
+	return false;
 }
 
 // Reads a Content-Length: digits only, below 2^63.
@@ -282,9 +297,10 @@ static const char *put_field(struct out *out, const struct forebay_value *field)
 	return NULL;
 }
 
-// Writes the consumer's header fields. ANNOUNCED gets its Content-Length, or stays.
-static const char *put_headers(
-        struct out *out, const struct keys *keys, const struct forebay_value **announced)
+// Writes the consumer's header fields. ANNOUNCED gets its Content-Length, or stays; CLOSE becomes true if it wants
+// the connection to end.
+static const char *put_headers(struct out *out, const struct keys *keys,
+        const struct forebay_value **announced, bool *close)
 {
 	for (const struct forebay_value *field = keys->headers->child; field; field = field->next) {
 		const char *wrong = judge_field(field);
@@ -295,6 +311,8 @@ static const char *put_headers(
 			*announced = field;
 			continue;
 		}
+		if (IS_NAME(field, "Connection") && asks_to_close(field))
+			*close = true;
 		if (is_ours(field) || (keys->content_type && IS_NAME(field, "Content-Type")))
 			continue;
 		wrong = put_field(out, field);
@@ -353,7 +371,13 @@ static const char *put_framing(struct out *out, struct http_response *response,
 	}
 	if (response->status == 204 || (response->status == 304 && !announced))
 		has_length = false;
-	if (request->head || response->status == 204 || response->status == 304)
+	if (response->status ==
+	        205) { // without content too (RFC 9110, 15.3.6), but clients don't know
+		response->length = 0;
+		has_length = true;
+	}
+	if (request->head || response->status == 204 || response->status == 205 ||
+	        response->status == 304)
 		response->framing = HTTP_RESPONSE_NO_BODY;
 	else if (has_length)
 		response->framing = HTTP_RESPONSE_LENGTH;
@@ -367,8 +391,8 @@ static const char *put_framing(struct out *out, struct http_response *response,
 	} else if (response->framing == HTTP_RESPONSE_CHUNKED) {
 		PUT(out, "Transfer-Encoding: chunked\r\n");
 	}
-	response->keep_alive =
-	        request->keep_alive && response->framing != HTTP_RESPONSE_UNTIL_CLOSE;
+	if (response->framing == HTTP_RESPONSE_UNTIL_CLOSE)
+		response->keep_alive = false;
 	return NULL;
 }
 
@@ -378,6 +402,7 @@ static const char *put_head(struct out *out, struct http_response *response,
 {
 	const struct forebay_value *announced = NULL;
 	const char *reason = NULL;
+	bool close = !request->keep_alive;
 
 	response->status = 200;
 	if (keys->status) {
@@ -393,9 +418,10 @@ static const char *put_head(struct out *out, struct http_response *response,
 		PUT(out, "\r\n");
 	}
 	if (keys->headers)
-		reason = put_headers(out, keys, &announced);
+		reason = put_headers(out, keys, &announced, &close);
 	if (!reason && keys->cookies)
 		reason = put_cookies(out, keys->cookies);
+	response->keep_alive = !close;
 	if (!reason)
 		reason = put_framing(out, response, request, announced, content, has_content);
 	put_connection(out, request, response->keep_alive);

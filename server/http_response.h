@@ -37,7 +37,7 @@ struct http_response_request {
 };
 
 enum http_response_framing {
-	HTTP_RESPONSE_NO_BODY, // HEAD, 204, 304: content is accepted and not sent
+	HTTP_RESPONSE_NO_BODY, // HEAD, 204, 205, 304: content is accepted and not sent
 	HTTP_RESPONSE_LENGTH,
 	HTTP_RESPONSE_CHUNKED,
 	HTTP_RESPONSE_UNTIL_CLOSE, // HTTP/1.0, length unknown

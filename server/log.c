@@ -143,21 +143,31 @@ static size_t put_line(char *line, enum log_level level, const char *message, si
 	return at;
 }
 
+// Writes what an event says to OUT, of SIZE octets, and shows it if that isn't enough. Returns the length.
+__attribute__((format(printf, 3, 0))) static size_t put_message(
+        char *out, size_t size, const char *format, va_list arguments)
+{
+	int length = vsnprintf(out, size, format, arguments);
+
+	if (length < 0) {
+		out[0] = '\0';
+		return 0;
+	}
+	if ((size_t)length < size)
+		return (size_t)length;
+	memcpy(out + size - 4, "...", 4);
+	return size - 1;
+}
+
 __attribute__((format(printf, 2, 0))) static void put_event(
         enum log_level level, const char *format, va_list arguments)
 {
 	char message[LOG_MESSAGE_MAX + 1], line[LINE_SIZE];
-	int error = errno, length;
+	int error = errno;
+	size_t length = put_message(message, sizeof(message), format, arguments);
 
-	length = vsnprintf(message, sizeof(message), format, arguments);
-	if (length < 0)
-		length = 0;
-	if (length > LOG_MESSAGE_MAX) {
-		length = LOG_MESSAGE_MAX;
-		memcpy(message + length - 3, "...", 3);
-	}
 	// A log that can't be written to (full disk, closed terminal) has nowhere to say so.
-	if (write(state.fd, line, put_line(line, level, message, (size_t)length)) < 0)
+	if (write(state.fd, line, put_line(line, level, message, length)) < 0)
 		errno = 0;
 	errno = error;
 }
@@ -184,16 +194,18 @@ static int64_t monotonic_ms(void)
 static void report_repeats(struct log_limit *limit)
 {
 	if (limit->repeats)
-		log_event(limit->level, "%lu more like this: %s", limit->repeats, limit->format);
+		log_event(limit->level, "%lu more like this, the last: %s", limit->repeats,
+		        limit->last);
 	limit->repeats = 0;
 }
 
 // Counts an event that isn't written, and lists its site for log_tick().
-static void count_repeat(struct log_limit *limit, enum log_level level, const char *format)
+__attribute__((format(printf, 3, 0))) static void count_repeat(
+        struct log_limit *limit, enum log_level level, const char *format, va_list arguments)
 {
 	limit->repeats++;
 	limit->level = level;
-	limit->format = format;
+	put_message(limit->last, sizeof(limit->last), format, arguments);
 	if (limit->listed)
 		return;
 	limit->listed = true;
@@ -210,15 +222,15 @@ void log_event_limited(struct log_limit *limit, enum log_level level, const char
 	if (!log_enabled(level))
 		return;
 	now = monotonic_ms();
+	va_start(arguments, format);
 	if (now < limit->until) {
-		count_repeat(limit, level, format);
+		count_repeat(limit, level, format, arguments);
 	} else {
 		report_repeats(limit);
 		limit->until = now + SILENCE_MS;
-		va_start(arguments, format);
 		put_event(level, format, arguments);
-		va_end(arguments);
 	}
+	va_end(arguments);
 	errno = error;
 }
 

@@ -59,13 +59,13 @@ struct log_limit {
 	int64_t until;          // ms of the monotonic clock: silent until then
 	unsigned long repeats;  // events that were not written since
 	enum log_level level;   // of the last of them
-	const char *format;     // its format, to say what it was about
+	char last[256];         // what it says, or how that begins
 	struct log_limit *next; // in the list of those with repeats
 	bool listed;
 };
 
 // Logs at most one event a second from this call site. What was left out is counted and reported
-// by log_tick(), or with the next event, as "N more like this: FORMAT".
+// by log_tick(), or with the next event, as "N more like this, the last: EVENT".
 #define log_limited(LEVEL, ...)                                                                    \
 	do {                                                                                       \
 		static struct log_limit limit_;                                                    \

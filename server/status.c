@@ -40,7 +40,8 @@ bool status_is_listed(const struct forebay_channel_stat *stat)
 // ---------------------------------------------------------------------------------------------
 
 // Why the next request wouldn't be served; NULL if it would. That nobody receives just now is no reason as long as nothing
-// waits: a consumer may be restarted at any time.
+// waits: a consumer may be restarted at any time. Consumers that hang or are stopped still listen, so what tells is how
+// long the first request has been waiting.
 static const char *find_ailment(const struct http_server *server)
 {
 	struct forebay_channel_stat stat;
@@ -53,6 +54,8 @@ static const char *find_ailment(const struct http_server *server)
 		return "http.request is full\n";
 	if (stat.pending > 0 && stat.listeners == 0)
 		return "requests wait, and no consumer receives them\n";
+	if (stat.pending > 0 && stat.oldest >= server->options->response_timeout / 2)
+		return "requests have waited for half of the time that an answer may take\n";
 	return NULL;
 }
 

@@ -2,8 +2,10 @@
 // websocket_message.c - a consumer's messages; see websocket_message.h.
 #include "server/websocket_message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "channel/name.h"
 #include "channel/utf8.h"
 
 size_t websocket_message_header(char out[WEBSOCKET_HEADER_MAX], uint8_t first, uint64_t length)
@@ -147,4 +149,24 @@ const char *websocket_message_read(struct forebay_message *message, struct webso
 	out->has_accept = keys.accept != NULL;
 	out->accept = keys.accept && keys.accept->integer;
 	return wrong ? wrong : read_content(message, &keys, out);
+}
+
+const char *websocket_message_move(const struct websocket_message *message, char **channel)
+{
+	const struct forebay_value *name = message->receive_channel;
+	enum channel_kind kind;
+	uint64_t id;
+	char *copy;
+
+	if (!name)
+		return NULL;
+	kind = channel_name_kind(name->string, &id);
+	if (kind != CHANNEL_PLAIN && kind != CHANNEL_STREAM)
+		return "receive_channel is not a channel";
+	copy = strdup(name->string);
+	if (!copy)
+		return "out of memory";
+	free(*channel);
+	*channel = copy;
+	return NULL;
 }

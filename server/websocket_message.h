@@ -35,5 +35,9 @@ struct websocket_message {
 // wrote it. Returns NULL, or what is wrong with it (static): it is to be dropped as a whole.
 const char *websocket_message_read(struct forebay_message *message, struct websocket_message *out);
 
+// Puts a copy of MESSAGE's receive_channel, if it has one, in the place of *CHANNEL, which is the heap's or NULL. Returns
+// NULL, or what is wrong (static), and *CHANNEL stays.
+const char *websocket_message_move(const struct websocket_message *message, char **channel);
+
 // Writes the header of a frame: FIRST is its first octet. Returns its size.
 size_t websocket_message_header(char out[WEBSOCKET_HEADER_MAX], uint8_t first, uint64_t length);

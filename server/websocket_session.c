@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "channel/name.h"
 #include "server/log.h"
 #include "server/websocket_farewell.h"
 #include "server/websocket_input.h"
@@ -179,22 +178,6 @@ void websocket_session_close(struct websocket_session *session, uint16_t code, c
 // From the consumer
 // ---------------------------------------------------------------------------------------------
 
-static const char *move_channel(struct websocket_session *session, const struct forebay_value *name)
-{
-	uint64_t id;
-	enum channel_kind kind = channel_name_kind(name->string, &id);
-	char *copy;
-
-	if (kind != CHANNEL_PLAIN && kind != CHANNEL_STREAM)
-		return "receive_channel is not a channel";
-	copy = strdup(name->string);
-	if (!copy)
-		return "out of memory";
-	free(session->receive_channel);
-	session->receive_channel = copy;
-	return NULL;
-}
-
 // Writes the message compressed, if that makes it smaller and it isn't one in parts. Returns whether it did.
 static bool write_compressed(struct websocket_session *session,
         const struct websocket_message *message, struct forebay_message *shared)
@@ -323,8 +306,8 @@ static void on_message(struct connection *connection, struct forebay_message *sh
 	struct websocket_message message;
 	const char *wrong = websocket_message_read(shared, &message);
 
-	if (!wrong && message.receive_channel)
-		wrong = move_channel(session, message.receive_channel);
+	if (!wrong)
+		wrong = websocket_message_move(&message, &session->receive_channel);
 	if (!wrong) {
 		websocket_session_write(session, &message, shared);
 		return;
@@ -498,6 +481,7 @@ void websocket_session_start(struct websocket_server *server, struct connection 
 	strcpy(session->remote_address, setup->remote_address);
 	timer_init(&session->timer, on_timer);
 	session->deflate = (uint8_t)setup->deflate;
+	session->receive_channel = setup->receive_channel;
 	websocket_gate_init(
 	        &session->gate, server->options->websocket_max_message, session->deflate != 0);
 	enlist(session);

@@ -76,7 +76,8 @@ struct websocket_session_setup {
 	const char *key;     // of the client's handshake
 	const char *headers; // whole lines for the answer
 	size_t headers_length;
-	int deflate; // window bits, if permessage-deflate was agreed on; else 0
+	int deflate;           // window bits, if permessage-deflate was agreed on; else 0
+	char *receive_channel; // the session's then, and the heap's; or NULL
 	char reply_channel[40];
 	char remote_address[46];
 };

@@ -20,8 +20,9 @@ _Static_assert(sizeof(struct websocket_session) <= sizeof(struct http_session),
 // What is kept while a verdict is awaited.
 struct websocket_upgrade {
 	char key[WEBSOCKET_KEY_SIZE];
-	int deflate;                               // window bits, or 0
-	bool answering;                            // with an ordinary HTTP response
+	char *receive_channel; // where the consumer wants messages; NULL: as usual
+	int deflate;           // window bits, or 0
+	bool answering;        // with an ordinary HTTP response
 	char extensions[WEBSOCKET_DEFLATE_ANSWER]; // header field line, if deflate
 	char offered[];                            // subprotocols: "a, b", NUL-terminated
 };
@@ -36,13 +37,10 @@ static void refuse(struct http_session *session, int status, const char *reason)
 // ---------------------------------------------------------------------------------------------
 
 // The session's memory becomes that of the WebSocket. What follows the head is dealt with as frames.
-static void accept_it(struct http_session *session, const char *key, const char *headers,
-        size_t length, int deflate)
+static void accept_it(struct http_session *session, struct websocket_session_setup setup)
 {
 	struct websocket_server *server = session->server->websocket;
 	struct connection *connection = &session->connection;
-	struct websocket_session_setup setup = {
-	        .key = key, .headers = headers, .headers_length = length, .deflate = deflate};
 
 	memcpy(setup.reply_channel, session->reply_channel, sizeof(setup.reply_channel));
 	memcpy(setup.remote_address, session->remote_address, sizeof(setup.remote_address));
@@ -140,7 +138,10 @@ void websocket_upgrade_begin(struct http_session *session)
 	if (wait)
 		http_session_await_response(session);
 	else
-		accept_it(session, handshake.key, extensions, strlen(extensions), deflate);
+		accept_it(session, (struct websocket_session_setup){.key = handshake.key,
+		                           .headers = extensions,
+		                           .headers_length = strlen(extensions),
+		                           .deflate = deflate});
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -188,6 +189,16 @@ static int make_headers(const struct websocket_upgrade *upgrade,
 	                        (int)message->subprotocol->length, message->subprotocol->string);
 }
 
+static void refuse_malformed(
+        struct http_session *session, struct forebay_message *shared, const char *wrong)
+{
+	log_limited(
+	        LOG_LEVEL_WARNING, "malformed message on %s: %s", session->reply_channel, wrong);
+	metrics_count(session->server->metrics, METRICS_HTTP_MALFORMED);
+	forebay_message_free(shared);
+	refuse(session, 500, NULL);
+}
+
 static void accept_as_told(struct http_session *session, struct websocket_message *message,
         struct forebay_message *shared)
 {
@@ -198,15 +209,15 @@ static void accept_as_told(struct http_session *session, struct websocket_messag
 	int length = make_headers(upgrade, message, headers, sizeof(headers), &wrong);
 
 	if (length < 0) {
-		log_limited(LOG_LEVEL_WARNING, "malformed message on %s: %s",
-		        session->reply_channel, wrong);
-		metrics_count(session->server->metrics, METRICS_HTTP_MALFORMED);
-		forebay_message_free(shared);
-		refuse(session, 500, NULL);
+		refuse_malformed(session, shared, wrong);
 		return;
 	}
 	session->upgrade = NULL;
-	accept_it(session, upgrade->key, headers, (size_t)length, upgrade->deflate);
+	accept_it(session, (struct websocket_session_setup){.key = upgrade->key,
+	                           .headers = headers,
+	                           .headers_length = (size_t)length,
+	                           .deflate = upgrade->deflate,
+	                           .receive_channel = upgrade->receive_channel});
 	free(upgrade);
 	// A closed connection frees it.
 	connection->protocol->on_message(connection, shared);
@@ -222,11 +233,10 @@ void websocket_upgrade_reply(struct http_session *session, struct forebay_messag
 		return;
 	}
 	wrong = websocket_message_read(shared, &message);
+	if (!wrong)
+		wrong = websocket_message_move(&message, &session->upgrade->receive_channel);
 	if (wrong) {
-		log_limited(LOG_LEVEL_WARNING, "malformed message on %s: %s",
-		        session->reply_channel, wrong);
-		metrics_count(session->server->metrics, METRICS_HTTP_MALFORMED);
-		forebay_message_free(shared);
+		refuse_malformed(session, shared, wrong);
 	} else if (message.status) {
 		session->upgrade->answering = true;
 		metrics_count(session->server->metrics, METRICS_WEBSOCKET_REFUSED);
@@ -247,10 +257,11 @@ void websocket_upgrade_forget(struct http_session *session)
 {
 	static const struct websocket_close close = {.code = WEBSOCKET_ABNORMAL};
 
+	if (session->waiting)
+		websocket_farewell_send(session->server->websocket, session->reply_channel,
+		        session->upgrade->receive_channel, 1, &close);
+	free(session->upgrade->receive_channel);
 	free(session->upgrade);
 	session->upgrade = NULL;
-	if (session->waiting)
-		websocket_farewell_send(
-		        session->server->websocket, session->reply_channel, NULL, 1, &close);
 	http_session_await(session, false);
 }

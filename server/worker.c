@@ -282,6 +282,19 @@ static void dismiss_askers(struct worker *worker)
 	http_server_dismiss(&worker->http);
 }
 
+// What slow clients don't take isn't to be in the way of all others' messages.
+static void relieve_layer(struct worker *worker)
+{
+	if (worker->pool.unloaded >= worker->pool.unloaded_max ||
+	        !forebay_memory_is_short(worker->layer))
+		return;
+	for (struct http_session *session = worker->http.sessions; session; session = session->next)
+		connection_unload(&session->connection);
+	for (struct websocket_session *session = worker->websocket.sessions; session;
+	        session = session->next)
+		connection_unload(&session->connection);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *argument)
 {
 	struct worker *worker = argument;
@@ -290,6 +303,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	worker->paused = false;
 	timer_wheel_advance(&worker->wheel, now_ms());
+	relieve_layer(worker);
 	if (++worker->ticks % SECOND)
 		return;
 	lws_loop_tick(&worker->websocket.loop);
@@ -447,7 +461,7 @@ static int start(struct worker *worker)
 	timer_wheel_init(&worker->wheel, now_ms());
 	timer_init(&worker->deadline, on_deadline);
 	connection_pool_init(&worker->pool, worker->base, &worker->wheel, options->write_timeout,
-	        sizeof(struct http_session), &worker->metrics);
+	        (size_t)options->slow_memory, sizeof(struct http_session), &worker->metrics);
 	worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	result = access_log_open(
 	        options->access_log, (enum access_log_format)options->access_log_format);

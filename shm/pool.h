@@ -152,5 +152,8 @@ bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t l
 // Gives back zones that this process doesn't need while it sleeps: all but one of each class.
 void shm_pool_trim(struct shm_pool *pool);
 
+// Whether more than half of the blocks of some class aren't FREE. Looks at a part of the blocks of a large class.
+bool shm_pool_is_short(const struct shm_pool *pool);
+
 // Blocks of a class that aren't FREE. A scan, for statistics and tests.
 uint32_t shm_pool_used(const struct shm_pool *pool, int class);

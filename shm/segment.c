@@ -335,22 +335,19 @@ static int make_file(struct shm_segment *segment, const char *path, const struct
 	if (size == 0)
 		return shm_complain(complaint, -EINVAL,
 		        "%s: a count of the layer's layout is out of range", path);
-	result = shm_directory_give(segment->directory, terms->owner, terms->group);
-	if (result < 0)
-		return shm_complain(complaint, result,
-		        "%s: cannot give it to the layer's user and group: %s; be a member of that "
-		        "group, or root",
-		        path, strerror(-result));
 	file = openat(segment->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (file < 0)
 		return shm_complain(complaint, -errno,
 		        "%s: cannot make a segment there: %s; set FOREBAY_DIR to a directory on a "
 		        "tmpfs",
 		        path, strerror(errno));
-	result = shm_directory_adopt(segment->directory, file);
+	result = shm_directory_give(segment->directory, terms->owner, terms->group);
+	if (result == 0)
+		result = shm_directory_adopt(segment->directory, file);
 	if (result < 0)
 		shm_complain(complaint, result,
-		        "%s: cannot give the segment to the group: %s; be a member of it, or root",
+		        "%s: cannot give it to the layer's user and group: %s; be a member of that "
+		        "group, or root",
 		        path, strerror(-result));
 	if (result == 0)
 		result = fill_file(segment, file, path, terms, size, complaint);

@@ -642,3 +642,14 @@ def test_many_clients_at_once(demo):
     assert [client.response().body for client in clients] == [b"Hello, world!"] * len(clients)
     for client in clients:
         client.close()
+
+
+def test_a_consumer_ends_the_connection(site):
+    with site.client() as client:
+        client.get("/last")
+        client.get("/behind")
+        site.reply(site.message(), "bye", headers={"Connection": "close"})
+        response = client.response()
+        assert response.closes and response.body == b"bye"
+        assert client.is_ended()
+    site.expect_nothing_dispatched()

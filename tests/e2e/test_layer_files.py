@@ -163,6 +163,10 @@ def test_full_file_system(tmp_path, command):
 def test_read_only_file_system(tmp_path, command):
     result = run_on_tmpfs(tmp_path, "ro", 'forebay "$@"', *COMMANDS[command])
     assert_sentence(result, tmp_path, "read-only", "FOREBAY_DIR")
+    # Where only the layer's directory was made before.
+    result = run_on_tmpfs(tmp_path, "mode=0700", 'mkdir -m 0700 "$FOREBAY_DIR/forebay.default" && '
+                          'mount -o remount,ro "$FOREBAY_DIR" && forebay "$@"', *COMMANDS[command])
+    assert_sentence(result, tmp_path, "Read-only", "FOREBAY_DIR")
 
 
 @needs_mount

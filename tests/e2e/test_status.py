@@ -275,6 +275,18 @@ def test_all_is_told_when_the_layer_is_full_and_nobody_receives(watch):
     assert ask(server.status, "/healthz").status == 200
 
 
+def test_healthz_tells_of_consumers_that_hang(watch):
+    """They listen, as far as anybody can see."""
+    server = watch("--response-timeout", "500ms", "--expiry", "1h")
+    layer = server.layer("http.request")
+    with server.client() as client:
+        client.get("/")
+        server.wait_for(lambda: ask(server.status, "/healthz").status == 503, "the bad news")
+        assert b"have waited" in ask(server.status, "/healthz").body
+        assert layer.receive()["path"] == "/"
+        assert ask(server.status, "/healthz").status == 200
+
+
 def test_healthz_during_a_graceful_stop(watch):
     server = watch(workers=2)
     layer = server.layer("http.request")

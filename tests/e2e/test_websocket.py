@@ -312,6 +312,37 @@ def test_a_header_that_is_none_is_a_500(waiting_site, headers):
         assert waiting_site.event("disconnect")["reply_channel"] == name
 
 
+@pytest.mark.parametrize("keys", [{"accept": 1}, {"accept": True, "receive_channel": "a!b"},
+                                  {"close": True, "code": 1005}, {"accept": False, "reason": "x" * 124}])
+def test_a_malformed_verdict_is_a_500(waiting_site, keys):
+    """At once, as a malformed response of HTTP is: the client doesn't have to wait for its time to be up."""
+    with waiting_site.client() as client:
+        name = ask(waiting_site, client)
+        waiting_site.send(name, **keys)
+        assert client.response().status == 500
+        assert waiting_site.event("disconnect")["reply_channel"] == name
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("accept", [True, False])
+def test_receive_channel_before_the_verdict_and_with_it(waiting_site, accept, at_once):
+    own = waiting_site.server.layer("my.own")
+    with waiting_site.client() as client:
+        name = ask(waiting_site, client)
+        if not at_once:
+            waiting_site.send(name, receive_channel="my.own")
+        waiting_site.send(name, accept=accept, **({"receive_channel": "my.own"} if at_once else {}))
+        if accept:
+            client.finish_open()
+            client.send(frame(TEXT, "hello") + close_frame(1000))
+            assert own.receive(TIMEOUT)["content"] == "hello"
+        else:
+            assert client.response().status == 403
+        assert own.receive(TIMEOUT)["code"] == (1000 if accept else 1006)
+    own.ignore("my.own")
+    waiting_site.connected.remove(name)
+
+
 def test_a_client_that_leaves_before_the_verdict(waiting_site):
     with waiting_site.client() as client:
         name = ask(waiting_site, client)

@@ -34,8 +34,8 @@ static void setup(void)
 	base = event_base_new();
 	timer_wheel_init(&wheel, 0);
 	metrics_init(&metrics, fuzz_layer());
-	connection_pool_init(
-	        &pool, base, &wheel, options.write_timeout, sizeof(struct http_session), &metrics);
+	connection_pool_init(&pool, base, &wheel, options.write_timeout, 0,
+	        sizeof(struct http_session), &metrics);
 	fuzz_require(
 	        http_server_init(&server, &options, fuzz_layer(), &wheel, &pool, &metrics) == 0);
 }

@@ -112,11 +112,25 @@ TEST(fields_about_the_connection_are_dropped)
 {
 	start(false, 1, true);
 	EXPECT_STRING(
-	        first("{\"headers\": {\"Connection\": \"close\", \"transfer-ENCODING\": \"gzip\", "
+	        first("{\"headers\": {\"Connection\": \"closed, x-close\", \"transfer-ENCODING\": "
+	              "\"gzip\", "
 	              "\"Keep-Alive\": \"1\", \"Upgrade\": \"x\", \"Date\": \"x\", \"Server\": "
 	              "\"x\", \"Content-Length\": \"77\", \"Trailer\": \"x\", "
 	              "\"Proxy-Connection\": \"x\"}, \"content\": \"abc\"}"),
 	        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+}
+
+TEST(a_consumer_may_end_the_connection)
+{
+	start(false, 1, true);
+	EXPECT_STRING(first("{\"headers\": {\"connection\": \"x-close,\\tCLOSE\"}}"),
+	        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	EXPECT(!response.keep_alive);
+	start(false, 1, true);
+	EXPECT_STRING(first("{\"headers\": {\"Connection\": \"close\"}, \"more_content\": true}"),
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+	EXPECT_STRING(next("{}"), "0\r\n\r\n");
+	EXPECT(!response.keep_alive);
 }
 
 TEST(content_type_wins_over_the_header_of_that_name)
@@ -206,6 +220,11 @@ TEST(responses_without_a_body_do_not_get_one)
 	start(false, 1, true);
 	EXPECT_STRING(first("{\"status\": 304, \"content\": \"x\"}"),
 	        "HTTP/1.1 304 Not Modified\r\n\r\n");
+	EXPECT(response.keep_alive);
+	start(false, 1, true);
+	EXPECT_STRING(first("{\"status\": 205, \"content\": \"x\", \"more_content\": true}"),
+	        "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
+	EXPECT_STRING(next("{\"content\": \"y\"}"), "");
 	EXPECT(response.keep_alive);
 }
 

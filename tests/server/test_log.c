@@ -130,8 +130,18 @@ TEST(repeats_are_counted_and_reported)
 	EXPECT(second);
 	*second++ = '\0';
 	EXPECT_STRING(after_time(content), "warning worker 2: request 0 is bad");
-	EXPECT_STRING(
-	        after_time(second), "warning worker 2: 4 more like this: request %d is bad\n");
+	EXPECT_STRING(after_time(second),
+	        "warning worker 2: 4 more like this, the last: request 4 is bad\n");
+}
+
+TEST(a_long_repeat_is_cut)
+{
+	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	for (int i = 0; i < 2; i++)
+		log_limited(LOG_LEVEL_WARNING, "%01000d", i);
+	log_tick(true);
+	EXPECT(strstr(end(), "1 more like this, the last: 000"));
+	EXPECT(strstr(content, "000...\n"));
 }
 
 TEST(a_new_role_forgets_repeats_of_the_parent)

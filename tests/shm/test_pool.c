@@ -78,6 +78,31 @@ TEST(a_full_pool_says_so_and_serves_again_when_drained)
 	discard();
 }
 
+TEST(memory_is_short_when_more_than_half_of_a_size_is_in_use)
+{
+	for (int class = 0; class < SHM_CLASSES; class ++) {
+		struct attachment a;
+		struct shm_buffer buffer;
+		uint32_t blocks, handle = SHM_HANDLE_NONE;
+
+		attach(&a);
+		blocks = a.segment.geometry.blocks[class];
+		EXPECT(!shm_pool_is_short(&a.pool));
+		for (uint32_t i = 0; i < blocks / 2 + 1; i++) {
+			EXPECT(!shm_pool_is_short(&a.pool));
+			EXPECT(shm_pool_alloc(&a.pool,
+			        shm_class_size(class) - (uint32_t)sizeof(struct shm_block_mem),
+			        &buffer));
+			handle = buffer.handle;
+		}
+		EXPECT(shm_pool_is_short(&a.pool));
+		shm_pool_free(&a.pool, handle);
+		EXPECT(!shm_pool_is_short(&a.pool));
+		detach(&a);
+		discard();
+	}
+}
+
 TEST(zones_not_needed_are_given_back_to_others)
 {
 	struct attachment a, b;

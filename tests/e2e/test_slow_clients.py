@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Clients that don't read: they slow down what they have asked for, and nothing else."""
+
+import json
+import time
+
+import pytest
+
+from certificates import Certificate
+from conftest import TIMEOUT
+from forebay_client import Outcome
+from tls_client import TlsClient, client_context
+from websocket_raw import WebSocket
+
+CHUNK = 60000
+SLOW = 12  # that could hold 9 to 16 of the largest blocks each; the layer has 64
+PATIENT = ("--write-timeout", "1h", "--response-timeout", "1h", "--websocket-ping-interval", "0")
+
+
+def used_large_blocks(server):
+    stat = json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)
+    return stat["blocks"][-1]["used"]
+
+
+def part_of(client, number, length=CHUNK):
+    """Content that says whose it is, and which."""
+    return (f"{client:04}.{number:08} " * (length // 14 + 1))[:length]
+
+
+def fill(layer, name, client, length, **keys):
+    """Sends parts until the window is full, and stays so for a moment. Returns how many."""
+    number = 0
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        outcome = layer.send(name, keys, part_of(client, number, length), 0.2)
+        if outcome == Outcome.OK:
+            number += 1
+        elif outcome in (Outcome.TIMEOUT, Outcome.FULL):
+            return number
+        else:
+            assert outcome == Outcome.NO_MEMORY and time.monotonic() < deadline, outcome
+
+
+def exchange_quickly(server, layer, client):
+    """What another client gets meanwhile."""
+    client.get("/quick")
+    name = layer.receive()["reply_channel"]
+    for number in range(20):
+        assert layer.send(name, {"more_content": True}, "q" * CHUNK, TIMEOUT) == Outcome.OK
+        if number == 0:
+            assert client.read_head().status == 200
+        assert len(client.read_chunk()) == CHUNK
+    server.wait_for(lambda: used_large_blocks(server) <= 32, "the memory")
+
+
+def expect_all(layer, client, name, number, count, length):
+    assert client.read_head().status == 200
+    for part in range(count):
+        assert client.read_chunk() == part_of(number, part, length).encode()
+    assert layer.send(name, {}, "the end", TIMEOUT) == Outcome.OK
+    assert client.read_chunk() == b"the end"
+    assert client.read_chunk() == b""
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("length", [CHUNK, 900000])
+def test_they_do_not_keep_the_memory_of_the_layer(serve, tmp_path, length, secure):
+    options = ["--slow-memory", "256M", *PATIENT]
+    if secure:
+        certificate = Certificate(tmp_path, "localhost", "localhost")
+        context = client_context(certificate)
+        server = serve(*options, *certificate.options, bind=["https://127.0.0.1:0"])
+    else:
+        server = serve(*options)
+
+    def connect():
+        return TlsClient(server.address, context, timeout=TIMEOUT) if secure else server.client()
+
+    layer = server.layer("http.request")
+    slow = []
+    for number in range(SLOW):
+        client = connect()
+        client.get("/slow")
+        name = layer.receive()["reply_channel"]
+        slow.append((client, name, number, fill(layer, name, number, length, more_content=True)))
+    with connect() as quick:
+        exchange_quickly(server, layer, quick)
+    for client, name, number, count in slow:
+        expect_all(layer, client, name, number, count, length)
+        client.close()
+    server.wait_for(lambda: used_large_blocks(server) == 0, "all memory")
+
+
+def test_nor_do_websockets(serve):
+    server = serve("--slow-memory", "256M", *PATIENT)
+    layer = server.layer("websocket.connect", "http.request")
+    slow = []
+    for number in range(SLOW):
+        client = WebSocket(server.address, TIMEOUT)
+        client.open()
+        slow.append((client, number, fill(layer, layer.receive()["reply_channel"], number, CHUNK)))
+    with server.client() as quick:
+        exchange_quickly(server, layer, quick)
+    for client, number, count in slow:
+        for part in range(count):
+            assert client.message() == part_of(number, part)
+        client.close()
+
+
+def test_a_workers_own_memory_is_bounded(serve):
+    """What finds no place there stays in the layer, and comes all the same, in its order."""
+    server = serve("--slow-memory", "300K", *PATIENT)
+    layer = server.layer("http.request")
+    slow = []
+    for number in range(3):
+        client = server.client()
+        client.get("/slow")
+        name = layer.receive()["reply_channel"]
+        slow.append((client, name, number, fill(layer, name, number, CHUNK, more_content=True)))
+    assert used_large_blocks(server) >= 3 * 9 - 300 * 1024 // CHUNK
+    for client, name, number, count in slow:
+        expect_all(layer, client, name, number, count, CHUNK)
+        client.close()
