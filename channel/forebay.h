@@ -179,7 +179,8 @@ FOREBAY_API void forebay_message_free(struct forebay_message *message);
 // needed, and will have it for long. Nothing that was in the message may be looked at any more. It is still to be freed.
 FOREBAY_API void forebay_message_unload(struct forebay_message *message);
 
-// Whether more than half of the layer's memory for messages of some size is in use. Costs some microseconds.
+// Whether more than half of the layer's memory for messages of some size is in use. Looks at some hundred blocks: for now
+// and then, not for each message.
 FOREBAY_API bool forebay_memory_is_short(const struct forebay *layer);
 
 // Empties a message that was built here, for reuse.

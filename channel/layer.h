@@ -95,7 +95,7 @@ struct channel_reply {
 	uint32_t window;
 	uint32_t limit;             // as last granted
 	uint32_t seen;              // one more than the highest sequence number received
-	uint32_t held;              // messages received and not freed
+	uint32_t held;              // extents of messages received and not freed
 	struct channel_reply *next; // free one
 };
 
@@ -211,6 +211,7 @@ struct forebay_message {
 	// Received.
 	bool parsed, synthetic; // synthetic: made by the library, not in shared memory
 	bool unloaded;          // its memory was given back already
+	uint32_t extents;       // that its memory has, or had
 	bool copied, waiting; // not received, but looked at: `buffer` is in `copy`; it waited then
 	char *copy;
 	size_t copy_size;
@@ -340,12 +341,13 @@ struct forebay_message *channel_message_closed(struct forebay *layer, const char
 // The reply channel a received message is for, or NULL if it ended (then the message is to be dropped).
 struct channel_reply *channel_reply_find(
         struct forebay *layer, uint32_t index, uint64_t generation);
-// Counts a message in, and out again when it is freed (moves the credit). False if it has a number that
-// nobody was given: then it is to be dropped.
-bool channel_reply_received(struct channel_reply *reply, uint32_t sequence);
+// Counts a message in, and out again when it is freed (moves the credit), as so many as it has extents. False if it
+// has a number that nobody was given: then it is to be dropped.
+bool channel_reply_received(struct channel_reply *reply, uint32_t sequence, uint32_t extents);
 // 0 if the reply channel is open; FOREBAY_GONE, or FOREBAY_BAD_NAME if there never was such a one.
 int channel_reply_look(struct forebay *layer, uint32_t index, uint64_t generation);
-void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation);
+void channel_reply_freed(
+        struct forebay *layer, struct channel_reply *reply, uint64_t generation, uint32_t extents);
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name);
 // Sends MESSAGE to CHANNEL, a plain one or a stream, as what sets (executes) the will of an endpoint in a zone

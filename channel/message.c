@@ -74,7 +74,8 @@ void forebay_message_free(struct forebay_message *message)
 		if (!message->unloaded)
 			shm_pool_free(&layer->pool, message->buffer.handle);
 		if (message->reply)
-			channel_reply_freed(layer, message->reply, message->generation);
+			channel_reply_freed(
+			        layer, message->reply, message->generation, message->extents);
 		if (message->prefix)
 			channel_prefix_unuse(layer, message->prefix);
 	}
@@ -326,6 +327,7 @@ void channel_message_open(struct forebay_message *message, const struct channel_
 {
 	message->received = true;
 	message->synthetic = message->copied = message->parsed = message->unloaded = false;
+	message->extents = buffer->count;
 	// Most have one span of seventeen.
 	memcpy(&message->buffer, buffer,
 	        offsetof(struct shm_buffer, span) + buffer->count * sizeof buffer->span[0]);

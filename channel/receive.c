@@ -159,7 +159,7 @@ static struct forebay_message *open_message(
 		drop(layer, ring, handle, FOREBAY_COUNT_GONE);
 		return NULL;
 	}
-	if (reply && !channel_reply_received(reply, head.sequence)) {
+	if (reply && !channel_reply_received(reply, head.sequence, buffer.count)) {
 		drop(layer, ring, handle, FOREBAY_COUNT_BAD);
 		return NULL;
 	}
@@ -171,7 +171,7 @@ static struct forebay_message *open_message(
 		drop(layer, ring, handle,
 		        expired ? FOREBAY_COUNT_EXPIRED : FOREBAY_COUNT_NO_MEMORY);
 		if (reply)
-			channel_reply_freed(layer, reply, head.generation);
+			channel_reply_freed(layer, reply, head.generation, buffer.count);
 		return NULL;
 	}
 	channel_message_open(message, &head, &buffer, sent_at);

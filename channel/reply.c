@@ -334,24 +334,25 @@ static void grant(struct forebay *layer, struct channel_reply *reply, uint32_t l
 	channel_nudge_slots(layer, shm_endpoint_grant(&layer->segment, reply->index, limit));
 }
 
-bool channel_reply_received(struct channel_reply *reply, uint32_t sequence)
+bool channel_reply_received(struct channel_reply *reply, uint32_t sequence, uint32_t extents)
 {
 	if (shm_sequence_diff(sequence, reply->limit) >= 0)
 		return false;
 	// Several senders may have taken their numbers in another order than they published.
 	if (shm_sequence_diff(sequence + 1, reply->seen) > 0)
 		reply->seen = (sequence + 1) & SHM_SEQUENCE_MASK;
-	reply->held++;
+	reply->held += extents;
 	return true;
 }
 
-void channel_reply_freed(struct forebay *layer, struct channel_reply *reply, uint64_t generation)
+void channel_reply_freed(
+        struct forebay *layer, struct channel_reply *reply, uint64_t generation, uint32_t extents)
 {
 	uint32_t limit;
 
 	if (reply->generation != generation)
 		return; // closed meanwhile: nobody can send any more
-	reply->held--;
+	reply->held -= extents;
 	limit = reply->seen + reply->window -
 	        (reply->held < reply->window ? reply->held : reply->window);
 	// Half a window at a time, so that the sender's cache line seldom moves.

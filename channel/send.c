@@ -460,8 +460,12 @@ static enum shm_result take_credit(struct forebay *layer, uint32_t index, uint64
 static void untake_credit(
         struct forebay *layer, uint32_t index, uint64_t generation, const struct credit *credit)
 {
+	uint64_t waiters = 0;
+
 	for (uint32_t i = credit->count; i > 0; i--)
-		shm_endpoint_untake(&layer->segment, index, generation, credit->numbers[i - 1]);
+		waiters |= shm_endpoint_untake(
+		        &layer->segment, index, generation, credit->numbers[i - 1]);
+	channel_nudge_slots(layer, waiters);
 }
 
 static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t generation,

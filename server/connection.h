@@ -66,6 +66,7 @@ struct connection_pool {
 	struct connection *corked; // have something to write at the next connection_pool_flush()
 	struct connection_tls *pending; // have octets that no event will tell of
 	unsigned spare_count, spare_segment_count, spare_buffer_count;
+	size_t loaded; // messages that wait to be written and still have their memory in the layer
 	size_t unloaded, unloaded_max; // octets that connection_unload() has copied, and may
 	unsigned live;                 // open connections
 	struct metrics *metrics;

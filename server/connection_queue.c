@@ -30,8 +30,15 @@ static struct connection_segment *take_segment(struct connection_pool *pool)
 	return segment;
 }
 
+// Whether it keeps a message's memory.
+static bool is_loaded(const struct connection_segment *segment)
+{
+	return segment->message && segment->unloaded == 0;
+}
+
 static void free_segment(struct connection_pool *pool, struct connection_segment *segment)
 {
+	pool->loaded -= is_loaded(segment);
 	forebay_message_free(segment->message);
 	free(segment->copy);
 	pool->unloaded -= segment->unloaded;
@@ -73,6 +80,7 @@ static struct connection_segment *append(
 	segment->unloaded = 0;
 	segment->first = first;
 	segment->count = count;
+	connection->pool->loaded += is_loaded(segment);
 	*connection->output_end = segment;
 	connection->output_end = &segment->next;
 	return segment;
@@ -150,6 +158,7 @@ static bool unload(struct connection_pool *pool, struct connection_segment *segm
 	segment->count = 1;
 	segment->unloaded = length;
 	pool->unloaded += length;
+	pool->loaded--;
 	forebay_message_unload(segment->message);
 	return true;
 }
@@ -158,7 +167,7 @@ void connection_queue_unload(struct connection *connection)
 {
 	for (struct connection_segment *segment = connection->output; segment;
 	        segment = segment->next)
-		if (segment->message && !segment->unloaded && !unload(connection->pool, segment))
+		if (is_loaded(segment) && !unload(connection->pool, segment))
 			return;
 }
 

@@ -285,7 +285,7 @@ static void dismiss_askers(struct worker *worker)
 // What slow clients don't take isn't to be in the way of all others' messages.
 static void relieve_layer(struct worker *worker)
 {
-	if (worker->pool.unloaded >= worker->pool.unloaded_max ||
+	if (worker->pool.loaded == 0 || worker->pool.unloaded >= worker->pool.unloaded_max ||
 	        !forebay_memory_is_short(worker->layer))
 		return;
 	for (struct http_session *session = worker->http.sessions; session; session = session->next)

@@ -41,12 +41,17 @@ enum shm_result shm_endpoint_take(
 	return SHM_OK;
 }
 
-void shm_endpoint_untake(
+uint64_t shm_endpoint_untake(
         struct shm_segment *segment, uint32_t index, uint64_t generation, uint32_t sequence)
 {
+	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 	uint64_t state = STATE(generation, sequence + 1);
 
-	(void)cas_acq_rel(&segment->endpoint[index].state, &state, STATE(generation, sequence));
+	// seq_cst, then look for a waiter, as in shm_endpoint_grant(): another sender may have found none left.
+	if (!cas_seq_cst(&endpoint->state, &state, STATE(generation, sequence)) ||
+	        load_seq_cst(&endpoint->waiters) == 0)
+		return 0;
+	return exchange_seq_cst(&endpoint->waiters, 0);
 }
 
 void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slot)

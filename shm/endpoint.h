@@ -7,8 +7,9 @@
 // An odd generation is open. Opening and closing add one, so an old name never fits again. A sender
 // takes one sequence number by CAS on that same word: it can neither take one from a later
 // connection, nor go beyond `limit`, which the owner moves as it frees messages. A sender that dies
-// after taking a number leaves a hole; the owner's next grant counts from the highest number it has
-// seen, so a hole costs credit only until then, and after a death every owner grants afresh.
+// after taking numbers leaves holes; the owner's next grant counts from the highest number it has
+// seen, so they cost credit only until then. When all credit is taken, and the owner holds nothing, it grants afresh
+// (a look a second): so one that has only stopped there, too, keeps others waiting for a second at most.
 //
 // Endpoints are owned by zones of 64, like blocks: the zone's word names the process that may open
 // them, and the reaper closes those of the dead.
@@ -49,8 +50,8 @@ enum shm_result shm_endpoint_look(
 enum shm_result shm_endpoint_take(
         struct shm_segment *segment, uint32_t index, uint64_t generation, uint32_t *sequence);
 
-// Gives the number back, if nobody has taken a later one.
-void shm_endpoint_untake(
+// Gives the number back, if nobody has taken a later one. Returns the slots (modulo 64, as bits) of senders to nudge.
+uint64_t shm_endpoint_untake(
         struct shm_segment *segment, uint32_t index, uint64_t generation, uint32_t sequence);
 
 // Says that SLOT waits for room there; the caller looks once more afterwards, then sleeps.

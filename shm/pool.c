@@ -15,7 +15,7 @@ enum {
 	SEARCH_SHARE = 16,   // blocks of a search in vain that an allocation after it stands for
 	CIRCLE_ZONES = 8,    // of the largest blocks, that a process goes round if there are plenty
 	CIRCLE_LOOK = 256,   // zones that are looked at to see that
-	SHORT_LOOK = 1024,   // blocks of a size that are looked at to see how many are free
+	SHORT_LOOK = 256,    // blocks of a size that are looked at to see how many are free
 };
 
 #define PREFETCH_TURNS 4 // ahead of the next block
@@ -376,7 +376,8 @@ bool shm_pool_is_short(const struct shm_pool *pool)
 		uint32_t looks = blocks < SHORT_LOOK ? blocks : SHORT_LOOK;
 
 		for (uint32_t k = 0; k < looks; k++) {
-			uint32_t index = (uint32_t)((uint64_t)k * blocks / looks);
+			// From all zones, and from all places in them.
+			uint32_t index = (uint32_t)((uint64_t)k * blocks / looks + k) % blocks;
 
 			used += load_relaxed(&shm_pool_block_at(pool, i, index)->own) != SHM_FREE;
 		}

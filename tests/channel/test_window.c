@@ -60,6 +60,30 @@ TEST(large_messages_do_not_make_a_window_worth_more_memory)
 	discard(layer);
 }
 
+TEST(who_frees_one_large_message_at_a_time_holds_no_more_than_a_window)
+{
+	struct forebay *layer = attach(NULL);
+	struct forebay_message *held[32] = {NULL};
+	char name[FOREBAY_NAME_SIZE];
+	int count = 0, result;
+
+	EXPECT_INT(forebay_reply_open(layer, "r", 100, NULL, name), 0);
+	for (int round = 0; round < 50; round++) {
+		(void)fill(layer, name, LARGE, &result);
+		EXPECT_INT(result, FOREBAY_FULL);
+		while (count < 32 && forebay_receive(layer, 0, &held[count]) == 0)
+			count++;
+		// 100 extents, and the rest of the message that has taken the last ones.
+		EXPECT(count > 0 && count <= (100 + 13) / 14);
+		forebay_message_free(held[0]);
+		memmove(held, held + 1, (size_t)--count * sizeof *held);
+	}
+	while (count > 0)
+		forebay_message_free(held[--count]);
+	EXPECT_INT(used_blocks(layer), 0);
+	discard(layer);
+}
+
 TEST(a_window_of_one_takes_a_message_of_any_size)
 {
 	struct forebay *layer = attach(NULL);

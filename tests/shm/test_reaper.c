@@ -74,6 +74,81 @@ TEST(everything_a_killed_process_held_comes_back)
 	discard();
 }
 
+// Where a sender is killed.
+static enum {
+	HELD,      // what it was about to publish is its own
+	UNHELD,    // or says that it was sent, but isn't
+	PUBLISHED, // and not counted
+	RECEIVED,  // the same, and somebody has received it since
+	COUNTED,
+	REFUSED, // it says that nothing came of it
+	DEATHS,
+} death;
+
+static void die_sending(struct attachment *child)
+{
+	struct shm_buffer buffer;
+	struct shm_block_mem *block;
+	struct shm_ring ring;
+
+	if (shm_table_make(&child->table, "x", 10, 0, &ring) != SHM_OK ||
+	        !shm_pool_alloc(&child->pool, 100, &buffer))
+		abort();
+	block = shm_pool_block(&child->pool, buffer.handle);
+	shm_process_sends(&child->self, buffer.handle);
+	if (death == UNHELD)
+		store_relaxed(&block->own, SHM_OWN_SENT(ring.id, load_relaxed(&ring.mem->tail)));
+	else if (death == REFUSED)
+		shm_process_sent(&child->self, false);
+	else if (death != HELD &&
+	         shm_ring_push(&ring, &child->pool, buffer.handle, block) != SHM_OK)
+		abort();
+	if (death == COUNTED)
+		shm_process_sent(&child->self, true);
+	if (death == REFUSED)
+		shm_pool_free(&child->pool, buffer.handle);
+}
+
+// As a reaper that dies before it has said that it is done.
+static void release(struct attachment *a, uint32_t slot)
+{
+	struct shm_reaped reaped = {0};
+
+	EXPECT(shm_process_lock(&a->self, slot));
+	shm_reaper_release(&a->table, slot, &reaped);
+	shm_process_unlock(&a->self, slot);
+}
+
+TEST(what_a_killed_sender_had_published_is_counted_once_whoever_is_killed_reaping_it)
+{
+	static const uint64_t sent[DEATHS] = {[PUBLISHED] = 1, [RECEIVED] = 1, [COUNTED] = 1};
+
+	for (death = 0; death < DEATHS; death++) {
+		struct attachment a;
+		struct shm_ring ring;
+		uint32_t slot, handle;
+
+		attach(&a);
+		slot = a.self.slot + 1;
+		EXPECT(run_and_kill(die_sending));
+		EXPECT(load_relaxed(&a.segment.processes[slot].uid) != 0);
+		if (death == RECEIVED) {
+			EXPECT_INT(shm_table_find(&a.table, "x", &ring), SHM_OK);
+			EXPECT_INT(shm_ring_pop(&ring, &a.pool, &handle), SHM_OK);
+			shm_pool_free(&a.pool, handle);
+		}
+		for (int again = 0; again < 3; again++) {
+			release(&a, slot);
+			EXPECT(!test_failed());
+			EXPECT_INT(
+			        load_relaxed(&a.segment.processes[slot].counters[SHM_COUNT_SENT]),
+			        sent[death]);
+		}
+		detach(&a);
+		discard();
+	}
+}
+
 static void take_zones(struct attachment *child)
 {
 	struct shm_buffer buffer;

@@ -111,13 +111,6 @@ MUTANTS = [
         "send",
     ),
     (
-        "the reaper forgets that it saw that the dead hadn't published",
-        "shm/reaper.c",
-        "		store_relaxed(&process->sending, (uint32_t)sent);",
-        "		(void)sent;",
-        "reap",
-    ),
-    (
         "the reaper doesn't look for extents that no head lists",
         "shm/reaper.c",
         "if (SHM_OWN_STATE(own) == SHM_PART && !shm_reaper_is_listed(table->pool, own, handle))",
