@@ -200,7 +200,6 @@ __attribute__((always_inline)) static inline enum shm_result pop(
 		if (bounds && block && load_seq_cst(&block->own) == expected &&
 		        !is_wanted(block, pos, bounds))
 			return SHM_EMPTY;
-		// The claim is a locked operation, which nothing overtakes: the message comes at the same time.
 		// The message as its sender wrote it; and before we look for senders that wait for room.
 		// Death after this line: a block HELD by us.
 		if (block && cas_seq_cst(&block->own, &expected, SHM_OWN_HELD(pool->uid))) {
