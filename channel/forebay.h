@@ -223,8 +223,8 @@ FOREBAY_API void forebay_set_content(
         struct forebay_message *message, const void *data, size_t length, unsigned kind);
 
 // Sets the whole message from one JSON object, as `forebay send` takes it: the string `content` (or
-// `body`) becomes the content segment, decoded from base64 if `binary` is true. On
-// FOREBAY_BAD_MESSAGE, *ERROR (if not NULL) is a static text.
+// `body`) becomes the content segment, decoded from base64 if `binary` is true; anything but a boolean or null there is
+// refused. On FOREBAY_BAD_MESSAGE, *ERROR (if not NULL) is a static text.
 FOREBAY_API int forebay_message_from_json(
         struct forebay_message *message, const char *json, size_t length, const char **error);
 
