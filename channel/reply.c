@@ -63,8 +63,8 @@ static int add_zone(struct forebay *layer)
 		// The dead may have them, or what is owed for them.
 		(void)channel_make_room(layer);
 		channel_wills_execute(layer);
-		number = shm_endpoint_take_zone(
-		        &layer->segment, layer->self.uid, &layer->zone_scan);
+		number =
+		        shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
 	}
 	if (number == SHM_HANDLE_NONE)
 		return FOREBAY_NO_CHANNEL;

@@ -15,9 +15,10 @@ enum {
 	SEARCH_SHARE = 16,   // blocks of a search in vain that an allocation after it stands for
 	CIRCLE_ZONES = 8,    // of the largest blocks, that a process goes round if there are plenty
 	ZONES_LOOK = 256,    // zones that are looked at to see that
-	KEPT_SHARE = 4,      // of a size's zones, that a process keeps at most between two messages: one in so many
-	SCARCE_TRUST = 16,   // claims for which zones that were scarce are taken for scarce
-	SHORT_LOOK = 256,    // blocks of a size that are looked at to see how many are free
+	KEPT_SHARE =
+	        4, // of a size's zones, that a process keeps at most between two messages: one in so many
+	SCARCE_TRUST = 16, // claims for which zones that were scarce are taken for scarce
+	SHORT_LOOK = 256,  // blocks of a size that are looked at to see how many are free
 };
 
 #define PREFETCH_TURNS 4 // ahead of the next block
@@ -225,8 +226,8 @@ static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *
 	block = search(pool, i, near, handle);
 	// What has been looked at isn't looked at again: a search of full memory is one pass.
 	if (!block)
-		block = search_unowned(
-		        pool, i, class->vain ? VAIN_SEARCH / shm_class_zone(i) : class->room, handle);
+		block = search_unowned(pool, i,
+		        class->vain ? VAIN_SEARCH / shm_class_zone(i) : class->room, handle);
 	if (!block)
 		block = search(
 		        pool, i, class->vain && far > VAIN_SEARCH ? VAIN_SEARCH : far, handle);
@@ -442,7 +443,8 @@ void shm_pool_settle_claims(struct shm_pool *pool)
 
 		// The last one is where we go on, if it is still nobody's.
 		while (class->owned > keep && class->owned > 1)
-			give_back(pool, i, class->at_zone == 0 ? class->owned - 1 : class->at_zone - 1);
+			give_back(pool, i,
+			        class->at_zone == 0 ? class->owned - 1 : class->at_zone - 1);
 		if (class->owned > keep) {
 			class->scan = class->zones[0];
 			give_back(pool, i, 0);

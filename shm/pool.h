@@ -110,8 +110,8 @@ struct shm_pool {
 		uint32_t last;              // the zone that was given back last
 		bool vain;                  // the last search found nothing
 		uint32_t skip;              // allocations that don't search here, because of that
-		bool scarce;                // most zones were somebody's when that was looked at ...
-		uint32_t claims;            // ... so many zones ago, which we have taken since
+		bool scarce;     // most zones were somebody's when that was looked at ...
+		uint32_t claims; // ... so many zones ago, which we have taken since
 	} class[SHM_CLASSES];
 	bool claimed; // a zone, since the last shm_pool_settle()
 };

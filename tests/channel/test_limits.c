@@ -238,9 +238,7 @@ static int open_replies(struct forebay *layer, char names[][FOREBAY_NAME_SIZE], 
 
 TEST(reply_channels_that_one_process_has_closed_can_be_opened_by_another)
 {
-	enum {
-		ALL = 1024
-	};
+	enum { ALL = 1024 };
 	static char names[ALL + 1][FOREBAY_NAME_SIZE];
 	struct forebay_options options = {
 	        .size = 8 << 20, .channels = 16, .reply_channels = ALL, .capacities = "r!*=4"};
@@ -249,7 +247,8 @@ TEST(reply_channels_that_one_process_has_closed_can_be_opened_by_another)
 
 	for (int round = 0; round < 3; round++) {
 		EXPECT_INT(open_replies(first, names, ALL + 1), ALL);
-		EXPECT_INT(forebay_reply_open(second, "r", 0, NULL, names[ALL]), FOREBAY_NO_CHANNEL);
+		EXPECT_INT(
+		        forebay_reply_open(second, "r", 0, NULL, names[ALL]), FOREBAY_NO_CHANNEL);
 		// Messages that were received, and one that wasn't, outlive their reply channels.
 		EXPECT_INT(send_octets(second, names[0], 10), 0);
 		EXPECT_INT(send_octets(second, names[ALL - 1], 10), 0);

@@ -165,9 +165,7 @@ TEST(who_has_sent_much_and_does_nothing_any_more_keeps_little_from_the_others)
 
 TEST(more_processes_than_zones_can_send_one_after_the_other)
 {
-	enum {
-		PROCESSES = 40
-	};
+	enum { PROCESSES = 40 };
 	static struct attachment all[PROCESSES];
 
 	for (int i = 0; i < PROCESSES; i++) {
