@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: MIT
 // drop.c - the resilience mode: a layer that drops a share of its messages on purpose, so that applications can be
 // tested for what "at most once" means.
-#include <stdlib.h>
-
 #include "channel/layer.h"
 #include "channel/name.h"
 
-void channel_drop_init(struct forebay *layer, uint64_t seed)
+void channel_drop_init(struct forebay *layer)
 {
-	const char *text = getenv("FOREBAY_DROP_SEED");
-
 	// What makes no sense was scribbled.
 	layer->drops = channel_name_drops_error(layer->segment.drops) ? "" : layer->segment.drops;
-	if (seed == 0 && text)
-		seed = strtoull(text, NULL, 10);
-	layer->dice = seed ? seed : layer->segment.identity ^ layer->self.uid;
+	if (layer->dice == 0)
+		layer->dice = layer->segment.identity ^ layer->self.uid;
 }
 
 // splitmix64: a short state, any seed is good.

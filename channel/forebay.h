@@ -101,7 +101,7 @@ struct forebay_options {
 	// dropped, or not, when it is delivered. Default: none, which costs nothing.
 	const char *drops;
 	// Of what this attachment drops, also in a layer that exists: the same ones of its messages each time. 0:
-	// $FOREBAY_DROP_SEED, or else any.
+	// $FOREBAY_DROP_SEED, a number from 1 on, or else any.
 	uint64_t drop_seed;
 	// Per pattern, the first match wins: which groups have a history, see forebay_group_history(), of at most so many
 	// messages (1 to 8192), octets (default 1M) and so old (default 10m): "chat.*=100,news=10/64K/24h". Default: none.
@@ -224,8 +224,8 @@ FOREBAY_API void forebay_set_content(
         struct forebay_message *message, const void *data, size_t length, unsigned kind);
 
 // Sets the whole message from one JSON object, as `forebay send` takes it: the string `content` (or
-// `body`) becomes the content segment, decoded from base64 if `binary` is true. On
-// FOREBAY_BAD_MESSAGE, *ERROR (if not NULL) is a static text.
+// `body`) becomes the content segment, decoded from base64 if `binary` is true; anything but a boolean or null there is
+// refused. On FOREBAY_BAD_MESSAGE, *ERROR (if not NULL) is a static text.
 FOREBAY_API int forebay_message_from_json(
         struct forebay_message *message, const char *json, size_t length, const char **error);
 

@@ -110,8 +110,9 @@ void channel_json_reader_fini(struct channel_json_reader *reader); // accepts a 
 // the next begin or fini. Nothing is parsed yet; errors are those of the next two.
 void channel_json_begin(struct channel_json_reader *reader, char *text, size_t length);
 
-// The first member KEY of the object, reading no further than that needs: what is asked for most stands
-// at the front of a message. NULL if there is none, or the text is malformed up to there.
+// The first member KEY of the object, reading not much further than that needs: what is asked for most stands
+// at the front of a message. NULL if there is none, or the text is malformed up to there. Takes no more time than is
+// linear in the length.
 const struct forebay_value *channel_json_find(struct channel_json_reader *reader, const char *key);
 
 // The whole object, read to its end. NULL if it is malformed, breaks a limit, or the heap is

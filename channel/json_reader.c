@@ -496,13 +496,16 @@ static void feed(struct channel_json_reader *reader, size_t end)
 		reader->error = "malformed JSON";
 }
 
+// At least a quarter of what was read before: who looks over the members after each piece, as find() does, then takes, in
+// all, no more than some times as long as reading them took.
 static void feed_piece(struct channel_json_reader *reader)
 {
+	size_t left = reader->length - reader->fed;
+	size_t least = reader->fed / 4 > PIECE ? reader->fed / 4 : PIECE;
 	const char *quote = NULL;
 
-	if (reader->length - reader->fed > PIECE)
-		quote = memchr(reader->text + reader->fed + PIECE, '"',
-		        reader->length - reader->fed - PIECE);
+	if (left > least)
+		quote = memchr(reader->text + reader->fed + least, '"', left - least);
 	feed(reader, quote ? (size_t)(quote - reader->text) + 1 : reader->length);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "channel/name.h"
+#include "channel/quantity.h"
 
 #define DEFAULT_SIZE           (48ull << 20)
 #define DEFAULT_CHANNELS       1024
@@ -183,6 +184,21 @@ static int find_user(const char *name, int64_t *uid)
 	return 0;
 }
 
+// 0 if any will do.
+static int find_seed(const struct forebay_options *options, uint64_t *seed)
+{
+	const char *text = getenv("FOREBAY_DROP_SEED");
+
+	*seed = options->drop_seed;
+	if (*seed != 0 || !text || !*text)
+		return 0;
+	if (!channel_quantity_read(text, strlen(text), CHANNEL_NUMBER, UINT64_MAX, seed) ||
+	        *seed == 0)
+		return fail(-EINVAL, "FOREBAY_DROP_SEED is \"%.64s\", not a number from 1 to %llu",
+		        text, (unsigned long long)UINT64_MAX);
+	return 0;
+}
+
 // The capacity patterns as one text, the default at its end; behind a line feed, those of histories.
 static int make_patterns(const struct forebay_options *options, char patterns[SHM_PATTERNS_SIZE])
 {
@@ -327,6 +343,8 @@ static int open_segment(
 		result = find_group(options->group, &terms.group);
 	if (result == 0)
 		result = find_user(options->user, &terms.owner);
+	if (result == 0)
+		result = find_seed(options, &layer->dice);
 	if (result < 0)
 		return result;
 	snprintf(layer->name, sizeof layer->name, "%s", name);
@@ -445,7 +463,7 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 		forebay_close(layer);
 		return result;
 	}
-	channel_drop_init(layer, options->drop_seed);
+	channel_drop_init(layer);
 	*out = layer;
 	return 0;
 }

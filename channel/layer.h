@@ -292,9 +292,9 @@ enum shm_result channel_delay_push(
 uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow);
 void channel_delay_fini(struct forebay *layer);
 
-// The resilience mode: readies an attachment, with that SEED unless it is 0; says whether what is now sent to NAME is to
-// be dropped, which is then counted.
-void channel_drop_init(struct forebay *layer, uint64_t seed);
+// The resilience mode: readies an attachment, whose dice are its seed unless they are 0; says whether what is now sent to
+// NAME is to be dropped, which is then counted.
+void channel_drop_init(struct forebay *layer);
 bool channel_drop_rolls(struct forebay *layer, const char *name);
 static inline bool channel_drop(struct forebay *layer, const char *name)
 {

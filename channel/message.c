@@ -243,26 +243,34 @@ int channel_message_parse(struct forebay_message *message, const char *json, siz
 	return *root ? 0 : FOREBAY_BAD_MESSAGE;
 }
 
+// The string that becomes the content segment, or NULL.
+static const struct forebay_value *find_content(const struct forebay_value *root)
+{
+	const struct forebay_value *content = forebay_get(root, "content");
+
+	if (!content || content->type != FOREBAY_TYPE_STRING)
+		content = forebay_get(root, "body");
+	return content && content->type == FOREBAY_TYPE_STRING ? content : NULL;
+}
+
 int channel_message_set(
         struct forebay_message *message, const struct forebay_value *root, const char **error)
 {
-	const struct forebay_value *content, *binary;
-	bool is_binary;
+	const struct forebay_value *content = find_content(root);
+	// Without content, it is a key like any other.
+	const struct forebay_value *binary = content ? forebay_get(root, "binary") : NULL;
 
-	content = forebay_get(root, "content");
-	if (!content || content->type != FOREBAY_TYPE_STRING)
-		content = forebay_get(root, "body");
-	if (content && content->type != FOREBAY_TYPE_STRING)
-		content = NULL;
-	binary = forebay_get(root, "binary");
-	is_binary = content && binary && binary->type == FOREBAY_TYPE_BOOLEAN && binary->integer;
+	if (binary && binary->type != FOREBAY_TYPE_BOOLEAN && binary->type != FOREBAY_TYPE_NULL) {
+		*error = "binary is not a boolean";
+		return FOREBAY_BAD_MESSAGE;
+	}
 	for (const struct forebay_value *member = root->child; member; member = member->next) {
-		if (member == content || (member == binary && content))
+		if (member == content || member == binary)
 			continue;
 		channel_json_writer_put_key(&message->writer, member->key, member->key_length);
 		channel_json_writer_put_value(&message->writer, member);
 	}
-	if (content && !take_content(message, content, is_binary,
+	if (content && !take_content(message, content, binary && binary->integer,
 	                       strcmp(content->key, "body") == 0 ? FOREBAY_BODY : 0)) {
 		*error = "the content is marked as binary but is not base64";
 		return FOREBAY_BAD_MESSAGE;
@@ -563,10 +571,15 @@ static void put_content(struct forebay_message *message)
 	struct channel_json_writer *writer = &message->writer;
 	const char *key = message->kind & FOREBAY_BODY ? "body" : "content";
 	size_t length;
-	const void *data = private_content(message, &length);
+	const void *data;
 
-	if (!data)
+	if (message->kind == FOREBAY_NO_CONTENT)
 		return;
+	data = private_content(message, &length);
+	if (!data) {
+		writer->error = -ENOMEM;
+		return;
+	}
 	channel_json_writer_put_key(writer, key, strlen(key));
 	// Text was checked when it was sent; if it isn't any more, somebody scribbled, and it is shown as octets.
 	if ((message->kind & FOREBAY_TEXT) && channel_utf8_valid(data, length))

@@ -111,7 +111,7 @@ static void read_channel(struct forebay *layer, struct shm_ring *ring, int64_t n
 	stat->statistics = (struct forebay_statistics){
 	        .messages_count = stat->sent,
 	        .messages_count_per_second =
-	                shm_pace_rate(&channel->tally.sent, tail, stat->sent, now),
+	                shm_pace_rate(&channel->tally.sent, base + stat->sent, stat->sent, now),
 	        .messages_pending = stat->pending,
 	        .messages_max_age = stat->oldest < 0 ? 0 : (double)stat->oldest / 1000,
 	        .channel_full_count = stat->full,

@@ -35,7 +35,7 @@ static uint32_t age_of(uint64_t mark, int64_t now)
 
 void shm_pace_begin(struct shm_pace_mem *pace, uint64_t number, int64_t now)
 {
-	// The other one is of the channel before: what was counted then is more than MOST.
+	// The other one is of the channel before. What seems to have come since is at most what came since this one.
 	store_relaxed(&pace->mark[0], mark_of(number, now));
 }
 
@@ -54,9 +54,11 @@ struct since {
 
 static struct since since(uint64_t mark, uint64_t number, uint64_t most, int64_t now)
 {
-	uint32_t grown = (uint32_t)number - (uint32_t)mark;
+	int32_t grown = (int32_t)((uint32_t)number - (uint32_t)mark);
 
-	return (struct since){age_of(mark, now), grown < most ? grown : most};
+	if (grown < 0)
+		return (struct since){age_of(mark, now), 0};
+	return (struct since){age_of(mark, now), (uint64_t)grown < most ? (uint64_t)grown : most};
 }
 
 double shm_pace_rate(const struct shm_pace_mem *pace, uint64_t number, uint64_t most, int64_t now)
@@ -170,10 +172,13 @@ void shm_tally_mark(struct shm_table *table, uint32_t index, int64_t now)
 {
 	struct shm_channel_mem *channel = &table->segment->channel[index];
 	struct shm_ring ring;
+	uint64_t moved;
 
 	if (!shm_table_ring(table, index, &ring))
 		return;
-	shm_pace_mark(&channel->tally.sent, shm_ring_tail(&ring), now);
+	// In this order: should we be stopped in between, the mark is too high rather than too low, and makes no rate.
+	moved = shm_tally_count(&channel->tally, ring.generation, SHM_COUNT_MOVED);
+	shm_pace_mark(&channel->tally.sent, shm_ring_tail(&ring) - moved, now);
 	shm_pace_mark(&channel->tally.full,
 	        shm_tally_count(&channel->tally, ring.generation, SHM_COUNT_FULL), now);
 }

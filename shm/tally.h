@@ -31,7 +31,7 @@ enum {
 
 // In a channel's image.
 struct shm_tally_mem {
-	struct shm_pace_mem sent; // of the ring's positions
+	struct shm_pace_mem sent; // of the ring's positions, less those that were MOVED to
 	struct shm_pace_mem full;
 	shm_atomic64 count[SHM_TALLIES];
 };
@@ -41,7 +41,8 @@ void shm_pace_begin(struct shm_pace_mem *pace, uint64_t number, int64_t now);
 void shm_pace_mark(struct shm_pace_mem *pace, uint64_t number, int64_t now);
 
 // By how much the number, which is NUMBER at NOW, has grown in the last second; if it wasn't marked for longer,
-// its average since then, a second. Of MOST in all: whatever the marks say, the result is from 0 to MOST.
+// its average since then, a second; nothing if it is less than was marked. Of MOST in all: whatever the marks say, the result is
+// from 0 to MOST.
 double shm_pace_rate(const struct shm_pace_mem *pace, uint64_t number, uint64_t most, int64_t now);
 
 // Adds to what is counted of COUNTER in that GENERATION of the channel: SHM_COUNT_FULL, _EXPIRED, _FLUSHED, _GONE,

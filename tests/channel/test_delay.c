@@ -312,6 +312,29 @@ TEST(a_full_destination_is_tried_again_in_order_until_the_messages_expire)
 	discard_still(layer);
 }
 
+TEST(what_is_put_back_is_nothing_new)
+{
+	struct forebay *layer = attach_still(&(struct forebay_options){.capacities = "x=1"});
+
+	EXPECT_INT(send_number(layer, "x", 1), 0);
+	for (int i = 2; i <= 4; i++)
+		EXPECT_INT(send_later(layer, "x", i, 100), 0);
+	EXPECT_INT(stat_of(layer, "asgi.delay").statistics.messages_count_per_second, 3);
+	for (int passed = 100; passed <= 5000; passed += 100) {
+		struct forebay_channel_stat stat;
+
+		pass(100);
+		EXPECT_INT(forebay_housekeep(layer), 0);
+		stat = stat_of(layer, "asgi.delay");
+		EXPECT_INT(stat.statistics.messages_count, 3);
+		EXPECT(stat.statistics.messages_count_per_second <= (passed < 3000 ? 3 : 0));
+	}
+	EXPECT_INT(waiting(layer), 3);
+	EXPECT_INT(send_later(layer, "x", 5, 100), 0);
+	EXPECT_INT(stat_of(layer, "asgi.delay").statistics.messages_count_per_second, 1);
+	discard_still(layer);
+}
+
 TEST(a_destination_that_has_gone_counts)
 {
 	struct forebay *layer = attach_still(NULL);

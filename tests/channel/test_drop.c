@@ -72,6 +72,27 @@ TEST(about_that_share_is_dropped_and_with_a_seed_always_the_same)
 	discard(layer);
 }
 
+TEST(a_seed_that_is_none_is_refused)
+{
+	static const char *const wrong[] = {
+	        "junk", "0", "-1", "42x", " 42", "0x2a", "4.2", "18446744073709551616"};
+	struct forebay *layer = attach_dropping("x=50"), *other;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		setenv("FOREBAY_DROP_SEED", wrong[i], 1);
+		EXPECT_INT(forebay_open(NULL, NULL, &other), -EINVAL);
+		EXPECT(strstr(forebay_error(), "FOREBAY_DROP_SEED"));
+		EXPECT(strstr(forebay_error(), wrong[i]));
+	}
+	// Who has a seed of his own, or drops nothing, doesn't look at it.
+	forebay_close(attach(&(struct forebay_options){.drop_seed = 42}));
+	forebay_close(attach(&(struct forebay_options){.observe = true}));
+	setenv("FOREBAY_DROP_SEED", "", 1);
+	forebay_close(attach(NULL));
+	unsetenv("FOREBAY_DROP_SEED");
+	discard(layer);
+}
+
 TEST(the_first_pattern_decides_and_what_matches_none_is_sent)
 {
 	struct forebay *layer = attach_dropping("kept.*=0,*.*=100.0000,all=100");

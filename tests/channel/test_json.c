@@ -293,6 +293,26 @@ TEST(a_member_found_early_is_the_same_as_in_the_whole)
 	}
 }
 
+// Else who looks for what isn't at the front of many members looks at each as often as there are pieces behind it.
+TEST(pieces_grow_with_what_was_read)
+{
+	static char text[100000];
+	struct channel_json_reader reader;
+	size_t length = 0;
+
+	text[length++] = '{';
+	while (length < sizeof text - 16)
+		length += (size_t)sprintf(
+		        text + length, length == 49999 ? "\"here\":2," : "\"a\":1,");
+	length += (size_t)sprintf(text + length, "\"b\":1}");
+	channel_json_reader_init(&reader);
+	channel_json_begin(&reader, text, length);
+	EXPECT_INT(channel_json_find(&reader, "here")->integer, 2);
+	EXPECT(reader.yajl);                         // no further than that needs ...
+	EXPECT(reader.fed - reader.consumed > 9000); // ... but not in small steps
+	channel_json_reader_fini(&reader);
+}
+
 TEST(what_is_found_before_an_error_stays_and_the_whole_is_refused)
 {
 	struct channel_json_reader reader;

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "channel/layer.h"
 #include "tests/channel/support.h"
 
 static bool readable(int fd)
@@ -82,6 +83,55 @@ TEST(a_message_from_json_is_the_same_message)
 	forebay_message_free(out);
 	discard(layer);
 }
+
+// What stands for true or false in some languages isn't taken for either.
+TEST(whether_content_is_binary_is_a_boolean)
+{
+	static const char *const wrong[] = {"1", "0", "\"true\"", "\"\"", "1.5", "[]", "{}"};
+	static const char none[] = "{\"binary\": 1, \"content\": {}}";
+	static const char null[] = "{\"content\": \"AP8=\", \"binary\": null}";
+	struct forebay *layer = attach(NULL);
+	struct forebay_message *message = forebay_message_new(layer);
+	const char *error;
+
+	for (size_t i = 0; i < 2 * sizeof wrong / sizeof *wrong; i++) {
+		char json[64];
+
+		snprintf(json, sizeof json, "{\"binary\": %s, \"%s\": \"AP8=\"}", wrong[i / 2],
+		        i % 2 ? "content" : "body");
+		EXPECT_INT(forebay_message_from_json(message, json, strlen(json), &error),
+		        FOREBAY_BAD_MESSAGE);
+		EXPECT_STRING(error, "binary is not a boolean");
+	}
+	EXPECT_INT(forebay_message_from_json(message, null, strlen(null), &error), 0);
+	EXPECT_INT(forebay_message_kind(message), FOREBAY_TEXT);
+	// Of no content it says nothing.
+	EXPECT_INT(forebay_message_from_json(message, none, strlen(none), &error), 0);
+	EXPECT_STRING(
+	        forebay_message_envelope(message, &(size_t){0}), "{\"binary\":1,\"content\":{}}");
+	forebay_message_free(message);
+	discard(layer);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // end who asks for so much
+TEST(a_message_isnt_printed_without_its_content)
+{
+	struct forebay *layer = attach(NULL);
+	struct forebay_message *message = forebay_message_new(layer);
+
+	forebay_set_content(message, "content", 7, FOREBAY_TEXT);
+	forebay_listen(layer, "x");
+	EXPECT_INT(forebay_send(layer, "x", message, 0), 0);
+	forebay_message_free(message);
+	EXPECT_INT(forebay_receive(layer, 0, &message), 0);
+	message->content_length = SIZE_MAX / 2; // no heap has room for a copy
+	EXPECT(!forebay_message_json(message, NULL));
+	message->content_length = 7;
+	EXPECT_STRING(forebay_message_json(message, NULL), "{\"content\":\"content\"}");
+	forebay_message_free(message);
+	discard(layer);
+}
+#endif
 
 TEST(the_limit_of_1_mb_is_on_the_encoded_message)
 {

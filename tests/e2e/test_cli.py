@@ -201,7 +201,8 @@ def test_layers_are_apart(layer):
 
 
 @pytest.mark.parametrize("text", [
-    "", "nonsense", "[1]", '{"a": }', '{"a":' * 65 + "1" + "}" * 65, '{"content": "!", "binary": true}'])
+    "", "nonsense", "[1]", '{"a": }', '{"a":' * 65 + "1" + "}" * 65, '{"content": "!", "binary": true}',
+    '{"content": "AAEC", "binary": 1}'])
 def test_send_refuses_what_is_no_message(layer, text):
     result = forebay(layer, "send", "jobs", input=text.encode())
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1

@@ -120,6 +120,18 @@ TEST(a_mark_left_late_by_who_was_stopped_gives_an_average_over_its_age)
 	}
 }
 
+// A message that is moved has two positions before it is counted as moved.
+TEST(what_was_marked_too_high_makes_no_rate)
+{
+	struct shm_pace_mem pace = {0};
+
+	shm_pace_begin(&pace, 0, START);
+	shm_pace_mark(&pace, 1001, START + 1000);
+	EXPECT_INT(rate(&pace, 1000, START + 1500), 5000);
+	shm_pace_mark(&pace, 1000, START + 2000);
+	EXPECT_INT(rate(&pace, 1000, START + 2500), 0);
+}
+
 TEST(whatever_the_marks_say_the_rate_is_between_nothing_and_all)
 {
 	struct shm_pace_mem pace;
