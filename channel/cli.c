@@ -135,12 +135,17 @@ static void on_signal(int number)
 }
 
 // Without SA_RESTART: a signal must end a wait.
+void channel_cli_catch_signal(int number)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(number, &action, NULL);
+}
+
 void channel_cli_catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	channel_cli_catch_signal(SIGINT);
+	channel_cli_catch_signal(SIGTERM);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -160,15 +165,6 @@ static int run_flush(struct forebay *layer, const struct channel_cli_arguments *
 	}
 	printf("%" PRIu64 " %s dropped\n", count, count == 1 ? "message" : "messages");
 	return EXIT_DONE;
-}
-
-// ---------------------------------------------------------------------------------------------
-// check
-// ---------------------------------------------------------------------------------------------
-
-static int run_check(const struct channel_cli_arguments *arguments)
-{
-	return channel_cli_check(arguments->layer, arguments->repair, arguments->json);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -288,7 +284,7 @@ static const struct command commands[] = {
         {
                 .name = "check",
                 .letters = "jr",
-                .run_unattached = run_check,
+                .run_unattached = channel_cli_check,
                 .help = channel_cli_check_help,
         },
 };

@@ -242,11 +242,13 @@ static int check(struct output *output, struct shm_segment *segment, struct fore
 	return left + extra > 0 ? UNSOUND : SOUND;
 }
 
-int channel_cli_check(const char *name, bool repair, bool json)
+int channel_cli_check(const struct channel_cli_arguments *arguments)
 {
 	const struct forebay_options options = {.must_exist = true, .role = "check"};
-	struct output output = {.json = json, .repair = repair, .separator = ""};
+	struct output output = {
+	        .json = arguments->json, .repair = arguments->repair, .separator = ""};
 	char path[CHANNEL_PATH_SIZE], error[sizeof path + 512];
+	const char *name = arguments->layer;
 	struct forebay *layer = NULL;
 	struct shm_segment segment;
 	int status;
@@ -255,7 +257,7 @@ int channel_cli_check(const char *name, bool repair, bool json)
 		return complain(forebay_error());
 	if (shm_segment_inspect(&segment, path, error, sizeof error) < 0)
 		return complain(error);
-	if (repair && forebay_open(name, &options, &layer) < 0) {
+	if (output.repair && forebay_open(name, &options, &layer) < 0) {
 		fprintf(stderr, "forebay check: can't repair, only look: %s\n", forebay_error());
 		snprintf(error, sizeof error, "%s", forebay_error());
 		output.repair = false;

@@ -53,9 +53,10 @@ void channel_cli_quote(const char *text);
 // ms since some time or other.
 int64_t channel_cli_now(void);
 
-// The signal that asked us to end since channel_cli_catch_signals(), or 0.
+// The signal that asked us to end, of those that are caught, or 0.
 extern volatile sig_atomic_t channel_cli_signal;
-// From now on SIGINT and SIGTERM only end waiting.
+// From now on that signal, or SIGINT and SIGTERM, only end waiting.
+void channel_cli_catch_signal(int number);
 void channel_cli_catch_signals(void);
 
 // JSON as one line, on stdout.
@@ -86,6 +87,5 @@ extern const char channel_cli_group_help[];
 int channel_cli_top(const struct channel_cli_arguments *arguments);
 extern const char channel_cli_top_help[];
 
-// LAYER may be NULL.
-int channel_cli_check(const char *layer, bool repair, bool json);
+int channel_cli_check(const struct channel_cli_arguments *arguments);
 extern const char channel_cli_check_help[];

@@ -56,22 +56,6 @@ struct top {
 	bool ended;
 };
 
-static volatile sig_atomic_t caught;
-
-static void catch_signal(int number)
-{
-	caught = number;
-}
-
-static void catch_signals(void)
-{
-	const struct sigaction action = {.sa_handler = catch_signal}; // interrupts what waits
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
 static void nap(int64_t ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -354,7 +338,7 @@ static bool wait_for_turn(struct top *top)
 	bool due = left <= 0 && (!top->view.paused || top->due == 0);
 	int key;
 
-	if (due || caught)
+	if (due || channel_cli_signal)
 		return due;
 	if (left <= 0 || left > NAP)
 		left = NAP;
@@ -383,7 +367,7 @@ static int run(struct top *top, long count)
 	int result = 0, status = EXIT_DONE;
 	bool first = true;
 
-	for (long looks = 0; !top->ended && !caught && status == EXIT_DONE;) {
+	for (long looks = 0; !top->ended && !channel_cli_signal && status == EXIT_DONE;) {
 		result = look(top);
 		if (result != 0)
 			break;
@@ -395,7 +379,7 @@ static int run(struct top *top, long count)
 		if (!first && count > 0 && looks >= count)
 			break;
 		first = false;
-		while (!top->ended && !caught && !wait_for_turn(top))
+		while (!top->ended && !channel_cli_signal && !wait_for_turn(top))
 			;
 	}
 	if (!top->batch)
@@ -439,7 +423,8 @@ static int begin(struct top *top, const struct channel_cli_arguments *arguments)
 		return EXIT_FAILED;
 	}
 	resort(top, sort, false);
-	catch_signals();
+	channel_cli_catch_signals();
+	channel_cli_catch_signal(SIGHUP); // the terminal is to be as it was
 	if (!top->batch)
 		objection = top_screen_begin();
 	if (objection) {
@@ -469,9 +454,9 @@ int channel_cli_top(const struct channel_cli_arguments *arguments)
 	forebay_close(top.layer);
 	for (int i = 0; i < 2; i++)
 		top_sample_fini(&top.samples[i]);
-	if (caught) { // ends as anybody does who is sent this signal, with the terminal as it was
-		signal(caught, SIG_DFL);
-		raise(caught);
+	if (channel_cli_signal) { // ends as anybody does who is sent this signal, with the terminal as it was
+		signal(channel_cli_signal, SIG_DFL);
+		raise(channel_cli_signal);
 	}
 	return status;
 }

@@ -3,6 +3,7 @@
 //
 //   cli_top.c         the command: options, keys, the layer that comes and goes
 //   cli_top_sample.c  one look at a layer and at the processes in it
+//   cli_top_list.c    the best of many, of which there is no room for all
 //   cli_top_frame.c   what of it is shown, as lines of text, of any width and height
 //   cli_top_screen.c  these lines on a terminal
 //

@@ -4,17 +4,13 @@
 // They wait in the channel asgi.delay, as ordinary messages whose time is the one at which they are due (SHM_DUE).
 // Nobody receives from there. Whoever keeps house, or is about to sleep, looks whether something is due (due.h);
 // one of all does: he claims each message that is due, the earliest first and wherever in the ring it stands, and
-// sends it to its destination.
+// sends it to its destination, or puts it back (delay_ring.c).
 //
 //   a death leaves                                           mended by
 //   a message published, `due` not lowered                   the next round of housekeeping, which looks anyhow
 //   `due` at NEVER, nothing looked at                        the same
 //   a message claimed: HELD, delivered, put back or not      the reaper: counted as lost, never delivered twice
 //   its copy, on the way to where it goes or back            the reaper, as with any sender's
-//
-// A ring holds what lies between its oldest message and its newest, so one that waits for days in front of many that
-// wait for seconds would fill it with positions long since claimed. Who finds it full moves the oldest to its end, one
-// after another, until there is a gap. A message's order among others is in its time, not in its place.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +24,6 @@
 #define FEW     64   // messages that are due at a time, for which no memory is asked
 #define REFUSED 64   // destinations remembered in one pass
 #define DROPPED (-1) // what send_on() answers besides: on purpose
-#define TRIES   16   // to publish again, because others are faster; more only if somebody scribbles
 
 // ---------------------------------------------------------------------------------------------
 // Sending
@@ -104,7 +99,7 @@ static int take_apart(struct forebay_message *outer, struct forebay_message *inn
 
 	if (outer->kind != FOREBAY_NO_CONTENT)
 		return FOREBAY_BAD_MESSAGE;
-	result = channel_json_writer_finish(&outer->writer, &json, &length);
+	result = channel_message_finish(outer, &json, &length);
 	if (result == 0)
 		result = channel_message_parse(inner, json, length, &root, &ignored);
 	if (result != 0)
@@ -137,148 +132,6 @@ int channel_delay_request(struct forebay *layer, struct forebay_message *message
 		channel_count(layer, result, 1);
 	forebay_message_free(inner);
 	return result;
-}
-
-// ---------------------------------------------------------------------------------------------
-// The ring
-// ---------------------------------------------------------------------------------------------
-
-enum shm_result channel_delay_ring(struct forebay *layer, struct shm_ring *ring)
-{
-	return shm_table_make_wide(&layer->table, CHANNEL_DELAY_NAME,
-	        channel_capacity(layer, CHANNEL_DELAY_NAME), ring);
-}
-
-static void find_again(struct forebay *layer, struct shm_ring *ring)
-{
-	shm_table_unlink(&layer->table, ring);
-	(void)channel_delay_ring(layer, ring);
-}
-
-// Keeps a message, HELD by us, as there is no memory to put it back: tried again with the next delivery. If we die,
-// it is lost, and counted.
-static void keep_in_hand(struct forebay *layer, const struct shm_ring *ring, uint32_t handle)
-{
-	if (layer->hand_count == layer->hand_room) {
-		uint32_t room = layer->hand_room ? layer->hand_room * 2 : 16;
-		void *grown = realloc(layer->hands, room * sizeof *layer->hands);
-
-		if (!grown) {
-			shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, handle);
-			return;
-		}
-		layer->hands = grown;
-		layer->hand_room = room;
-	}
-	layer->hands[layer->hand_count++] = handle;
-}
-
-// Copies a message, HELD by us, into memory of our own zones: who publishes what lies in another's zone, and dies on
-// the way, leaves a block that nobody looks for. Returns the copy's handle, or SHM_HANDLE_NONE if the message had to
-// be kept or dropped.
-static uint32_t copy_held(struct forebay *layer, const struct shm_ring *ring, uint32_t handle)
-{
-	uint64_t time = load_relaxed(&shm_pool_block(&layer->pool, handle)->sent_at);
-	struct shm_buffer from, to;
-	uint32_t offset = 0;
-
-	if (!shm_pool_view(&layer->pool, handle, &from) || from.length > shm_pool_limit()) {
-		shm_tally_drop(&layer->table, ring, SHM_COUNT_BAD, handle);
-		return SHM_HANDLE_NONE;
-	}
-	if (!shm_pool_alloc(&layer->pool, from.length, &to)) {
-		keep_in_hand(layer, ring, handle);
-		return SHM_HANDLE_NONE;
-	}
-	for (uint32_t i = 0; i < from.count; i++)
-		offset =
-		        channel_message_append(&to, offset, from.span[i].data, from.span[i].length);
-	store_release(&shm_pool_block(&layer->pool, to.handle)->sent_at, time);
-	return to.handle;
-}
-
-// A message was sent once, so it counts once. But if it was in hand while its channel ended, it is new in the next one.
-static void count_moved(struct forebay *layer, const struct shm_ring *ring, uint32_t handle)
-{
-	uint64_t origin = load_relaxed(&shm_pool_block(&layer->pool, handle)->origin);
-
-	if (SHM_ORIGIN(ring->id, ring->generation, origin) == origin)
-		shm_tally_add(&layer->segment.channel[ring->id].tally, ring->generation,
-		        SHM_COUNT_MOVED, 1);
-}
-
-// Publishes a copy of HELD, which was in the channel before and is HELD by us, at its end: beyond its capacity, if need
-// be. Then the oldest message takes its place in our hand, until one finds a gap. There are as many positions more as
-// can be in hands, so the channel is never full in this sense; but another's scribbles may make it so. Returns how many
-// were published.
-static uint32_t put_back(struct forebay *layer, struct shm_ring *ring, uint32_t held)
-{
-	uint32_t copy = copy_held(layer, ring, held);
-	uint32_t next = SHM_HANDLE_NONE, moved = 0, left = TRIES;
-
-	while (copy != SHM_HANDLE_NONE && left > 0 && moved < 1u << ring->order) {
-		struct shm_ring whole = *ring;
-		enum shm_result result;
-
-		whole.capacity = 1u << ring->order;
-		result = shm_ring_push(
-		        &whole, &layer->pool, copy, shm_pool_block(&layer->pool, copy));
-		if (result == SHM_OK) {
-			// Death before this line: the reaper finds HELD, and counts one as lost that waits in the
-			// channel, as if it had been sent twice.
-			count_moved(layer, ring, held);
-			shm_pool_free(&layer->pool, held);
-			moved++;
-			held = next;
-			copy = held == SHM_HANDLE_NONE ? held : copy_held(layer, ring, held);
-			next = SHM_HANDLE_NONE;
-			continue;
-		}
-		left--;
-		if (result == SHM_FULL && next == SHM_HANDLE_NONE &&
-		        shm_ring_pop(ring, &layer->pool, &next) == SHM_OK)
-			left = TRIES;
-		else if (result == SHM_CLOSED)
-			find_again(layer, ring);
-	}
-	if (copy != SHM_HANDLE_NONE) {
-		shm_pool_free(&layer->pool, copy);
-		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, held);
-	}
-	if (next != SHM_HANDLE_NONE)
-		shm_tally_drop(&layer->table, ring, SHM_COUNT_LOST, next);
-	return moved;
-}
-
-// Moves messages from the channel's front to its end until HANDLE finds a gap; at most once each.
-static enum shm_result push_packed(
-        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
-{
-	uint64_t head, tail, pending = shm_ring_pending(ring, &layer->pool, &head, &tail);
-	enum shm_result result = SHM_FULL;
-	uint32_t oldest;
-
-	if (pending >= ring->capacity)
-		return SHM_FULL;
-	for (uint64_t moved = 0; result == SHM_FULL && moved <= pending;) {
-		uint32_t more = 0;
-
-		if (shm_ring_pop(ring, &layer->pool, &oldest) == SHM_OK)
-			more = put_back(layer, ring, oldest);
-		result = shm_ring_push(ring, &layer->pool, handle, block);
-		if (more == 0)
-			break;
-		moved += more;
-	}
-	return result;
-}
-
-enum shm_result channel_delay_push(
-        struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
-{
-	enum shm_result result = shm_ring_push(ring, &layer->pool, handle, block);
-
-	return result == SHM_FULL ? push_packed(layer, ring, handle, block) : result;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -397,7 +250,7 @@ static void settle(struct delivery *delivery, uint32_t handle)
 	case FOREBAY_NO_MEMORY:
 	case FOREBAY_NO_CHANNEL:
 		note_later(delivery, (uint64_t)delivery->now + AGAIN);
-		put_back(layer, &delivery->ring, handle);
+		(void)channel_delay_put_back(layer, &delivery->ring, handle);
 		return;
 	case FOREBAY_GONE:
 		why = SHM_COUNT_GONE;
@@ -458,28 +311,11 @@ static void deliver_due(struct delivery *delivery)
 // What had to be kept in hand.
 static void deliver_kept(struct delivery *delivery)
 {
-	struct forebay *layer = delivery->layer;
-	uint32_t count = layer->hand_count;
-	uint32_t *hands = layer->hands;
+	uint32_t count, *hands = channel_delay_take_hands(delivery->layer, &count);
 
-	layer->hands = NULL;
-	layer->hand_count = layer->hand_room = 0;
 	for (uint32_t i = 0; i < count; i++)
 		settle(delivery, hands[i]);
 	free(hands);
-}
-
-void channel_delay_fini(struct forebay *layer)
-{
-	struct shm_ring ring;
-
-	// Those for which there still is no memory are lost with us.
-	if (layer->hand_count > 0 && !layer->stale && channel_delay_ring(layer, &ring) == SHM_OK)
-		for (uint32_t count = layer->hand_count; count > 0; count--)
-			put_back(layer, &ring, layer->hands[--layer->hand_count]);
-	free(layer->hands);
-	layer->hands = NULL;
-	layer->hand_count = 0;
 }
 
 uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow)

@@ -49,8 +49,9 @@ enum forebay_outcome {
 	// Not a name (of a channel, group or metric, as the call wants it); or of a channel of a kind that the call isn't for,
 	// or a reply channel that this layer never made.
 	FOREBAY_BAD_NAME = 5,
-	FOREBAY_BAD_MESSAGE = 6, // not a JSON object, invalid UTF-8, nested too deep, keys missing
-	FOREBAY_NO_MEMORY = 7,   // the layer's message blocks are all in use
+	// Not a JSON object, invalid UTF-8, nested too deep, keys missing; or one that was received, where it is to be sent.
+	FOREBAY_BAD_MESSAGE = 6,
+	FOREBAY_NO_MEMORY = 7, // the layer's message blocks are all in use
 	FOREBAY_NO_CHANNEL =
 	        8, // a table of the layer is full: of channels, reply channels, groups, metrics
 };
@@ -320,7 +321,7 @@ FOREBAY_API uint64_t forebay_message_gap(const struct forebay_message *message);
 // Sending and receiving
 // ---------------------------------------------------------------------------------------------
 
-// Sends a copy of MESSAGE, which stays the caller's, to CHANNEL, waiting at most TIMEOUT
+// Sends a copy of MESSAGE, which was built here and stays the caller's, to CHANNEL, waiting at most TIMEOUT
 // milliseconds for room (0: not at all; -1: as long as it takes). FIFO per sender, at most once, to one receiver.
 // Returns 0, FOREBAY_FULL (TIMEOUT 0), FOREBAY_TIMEOUT, FOREBAY_GONE, FOREBAY_TOO_LARGE, FOREBAY_BAD_NAME,
 // FOREBAY_BAD_MESSAGE, FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EINTR (while waiting), -EUCLEAN (somebody has

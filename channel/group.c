@@ -324,7 +324,7 @@ int forebay_group_send(struct forebay *layer, const char *group, struct forebay_
 	if (found == 0 || found == FOREBAY_GONE)
 		result = channel_outgoing_init(&outgoing, message);
 	if (result != 0) {
-		channel_count(layer, result, result > 0);
+		channel_count(layer, result, 1);
 		return result;
 	}
 	channel_history_add(layer, group, &outgoing);

@@ -680,17 +680,19 @@ static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)
 	return count;
 }
 
-static int flush_all(struct forebay *layer, uint64_t *count)
+static uint64_t flush_all(struct forebay *layer)
 {
+	uint64_t count = 0;
+
 	for (uint32_t index = 0; index < layer->segment.channels; index++) {
 		struct shm_ring ring;
 
 		if (load_acquire(&layer->segment.channel[index].owner) == SHM_CHANNEL_LIVE &&
 		        load_relaxed(&layer->segment.channel[index].lifetime) == 0 &&
 		        shm_table_ring(&layer->table, index, &ring))
-			*count += flush_ring(layer, &ring);
+			count += flush_ring(layer, &ring);
 	}
-	return 0;
+	return count;
 }
 
 int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count)
@@ -702,8 +704,10 @@ int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count)
 	*count = 0;
 	if (layer->stale)
 		return -ESTALE;
-	if (!channel)
-		return flush_all(layer, count);
+	if (!channel) {
+		*count = flush_all(layer);
+		return 0;
+	}
 	switch (channel_name_kind(channel, &id)) {
 	case CHANNEL_PLAIN:
 	case CHANNEL_STREAM:

@@ -6,7 +6,7 @@
 //   send.c      a message into a ring: limits, look-up, waiting for room
 //   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
 //   reply.c     reply channels (endpoints and their credit) and streams
-//   delay.c     messages that are sent now and delivered later
+//   delay.c     messages that are sent now and delivered later; delay_ring.c, where they wait
 //   drop.c      messages that are dropped on purpose
 //   group.c     groups
 //   metric.c    metrics
@@ -27,7 +27,9 @@
 #include "shm/table.h"
 #include "shm/will.h"
 
-_Static_assert((int)FOREBAY_COUNTERS <= (int)SHM_COUNTERS, "a slot has a word for each counter");
+_Static_assert(
+        (int)SHM_COUNT_MOVED < (int)SHM_COUNTERS && (int)FOREBAY_COUNTERS <= (int)SHM_COUNT_MOVED,
+        "a slot has a word for each counter, and the last is shm's own");
 _Static_assert((int)FOREBAY_COUNT_SENT == (int)SHM_COUNT_SENT &&
                        (int)FOREBAY_COUNT_FULL == (int)SHM_COUNT_FULL &&
                        (int)FOREBAY_COUNT_GONE == (int)SHM_COUNT_GONE &&
@@ -287,6 +289,13 @@ int channel_delay_request(struct forebay *layer, struct forebay_message *message
 enum shm_result channel_delay_ring(struct forebay *layer, struct shm_ring *ring);
 enum shm_result channel_delay_push(
         struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block);
+// Publishes a copy of HELD, which was in the channel before and is HELD by us, at its end: beyond its capacity, if need
+// be. Then the oldest message takes its place in our hand, until one finds a gap. There are as many positions more as
+// can be in hands, so the channel is never full in this sense; but another's scribbles may make it so. If there is no
+// memory, it is kept in hand. Returns how many were published.
+uint32_t channel_delay_put_back(struct forebay *layer, struct shm_ring *ring, uint32_t held);
+// Those that were kept, HELD by us, *COUNT of them; to be freed. NULL if there are none.
+uint32_t *channel_delay_take_hands(struct forebay *layer, uint32_t *count);
 // Delivers what is due at NOW, if anything may be and nobody else is at it; ANYHOW: looks even if not. Costs a load if
 // nothing is due. Returns how many were delivered.
 uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow);
@@ -309,6 +318,9 @@ bool channel_group_name(
 
 // An empty message for the receiver; NULL if the heap is exhausted.
 struct forebay_message *channel_message_take(struct forebay *layer);
+// The envelope of a message that was built here, as channel_json_writer_finish() gives it. FOREBAY_BAD_MESSAGE if it was
+// received.
+int channel_message_finish(struct forebay_message *message, const char **json, size_t *length);
 // Whether the parts of a message of LENGTH octets add up.
 bool channel_message_is_sound(const struct channel_message_mem *head, uint32_t length);
 // The two halves of forebay_message_from_json(): the object *ROOT, which lies in MESSAGE's memory; and MESSAGE itself

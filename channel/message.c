@@ -207,6 +207,13 @@ void forebay_set_content(
 	message->kind = kind;
 }
 
+// A received message's writer holds whatever it wrote last.
+int channel_message_finish(struct forebay_message *message, const char **json, size_t *length)
+{
+	return message->received ? FOREBAY_BAD_MESSAGE
+	                         : channel_json_writer_finish(&message->writer, json, length);
+}
+
 static void ready_reader(struct forebay_message *message)
 {
 	if (!message->reader_ready)
@@ -614,7 +621,7 @@ const char *forebay_message_envelope(struct forebay_message *message, size_t *le
 
 	if (message->received)
 		return print(message, false, length);
-	return channel_json_writer_finish(&message->writer, &json, length) == 0 ? json : NULL;
+	return channel_message_finish(message, &json, length) == 0 ? json : NULL;
 }
 
 const char *forebay_message_json(struct forebay_message *message, size_t *length)

@@ -68,7 +68,7 @@ int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_mess
 {
 	const char *envelope;
 	size_t length;
-	int result = channel_json_writer_finish(&message->writer, &envelope, &length);
+	int result = channel_message_finish(message, &envelope, &length);
 
 	if (result != 0)
 		return result;

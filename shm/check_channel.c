@@ -58,7 +58,7 @@ static bool look_at_channel(
 	describe_channel(examination, index, text, sizeof text);
 	if (SHM_OWN_STATE(owner) != SHM_HELD)
 		return suspect(found, SHM_FINDING_BAD_OWNER, owner, "%s", text);
-	return holder_of(examination, owner & ~SHM_OWN_HELD(0)) == HOLDER_GONE &&
+	return holder_of(examination, SHM_OWN_UID(owner)) == HOLDER_GONE &&
 	       suspect(found, SHM_FINDING_ORPHAN_CHANNEL, owner, "%s", text);
 }
 
@@ -93,11 +93,10 @@ static bool mend_channel(struct examination *examination, const struct suspicion
 	case SHM_FINDING_BAD_OWNER:
 		return mend_owner(examination, found->index, found->word);
 	case SHM_FINDING_BAD_CAPACITY:
-		return atomic_compare_exchange_strong(
-		        &channel->ring.capacity, &capacity, 1u << SHM_NARROW_ORDER);
+		return cas_acq_rel(&channel->ring.capacity, &capacity, 1u << SHM_NARROW_ORDER);
 	case SHM_FINDING_ORPHAN_CHANNEL:
-		shm_table_recover(table, found->index, SHM_UID_SLOT(found->word & ~SHM_OWN_HELD(0)),
-		        &dropped);
+		shm_table_recover(
+		        table, found->index, SHM_UID_SLOT(SHM_OWN_UID(found->word)), &dropped);
 		return load_acquire(&channel->owner) != found->word;
 	case SHM_FINDING_ORPHAN_STREAM:
 		shm_table_recover(table, found->index, SHM_UID_SLOT(found->word), &dropped);
@@ -341,13 +340,12 @@ static bool look_at_ring(struct examination *examination, uint32_t index, struct
 }
 
 // Each by a CAS from the very word that is wrong, so that whoever is in the ring meanwhile loses nothing.
-static bool mend_ring_once(struct examination *examination, struct shm_ring *ring,
-        const struct suspicion *found, const struct lap *lap, uint64_t oldest)
+static bool mend_ring_once(struct shm_ring *ring, const struct suspicion *found,
+        const struct lap *lap, uint64_t oldest)
 {
 	uint64_t word = found->word;
 	uint32_t cycle = found->detail < lap->end ? lap->cycle : lap->cycle - 1;
 
-	(void)examination;
 	switch (found->kind) {
 	case SHM_FINDING_BAD_SLOT:
 		return cas_seq_cst(
@@ -373,8 +371,7 @@ static bool mend_ring(struct examination *examination, const struct suspicion *f
 	// A scribble over several slots is one finding.
 	for (uint32_t left = (1u << ring.order) + 1; left > 0; left--) {
 		if (!look_into_ring(examination, &ring, &now, &lap, &oldest) ||
-		        now.kind != found->kind ||
-		        !mend_ring_once(examination, &ring, &now, &lap, oldest))
+		        now.kind != found->kind || !mend_ring_once(&ring, &now, &lap, oldest))
 			break;
 		mended = true;
 	}

@@ -132,7 +132,7 @@ static bool look_at_group(struct examination *examination, uint32_t index, struc
 	describe_channel(examination, group.index, text, sizeof text);
 	if (SHM_OWN_STATE(owner) != SHM_HELD)
 		return suspect(found, SHM_FINDING_BAD_OWNER, owner, "%s", text);
-	return holder_of(examination, owner & ~SHM_OWN_HELD(0)) == HOLDER_GONE &&
+	return holder_of(examination, SHM_OWN_UID(owner)) == HOLDER_GONE &&
 	       suspect(found, SHM_FINDING_ORPHAN_CHANNEL, owner, "%s", text);
 }
 
@@ -156,7 +156,7 @@ static bool mend_group(struct examination *examination, const struct suspicion *
 		                            .word[found->detail % SHM_CELL_WORDS],
 		        &word, 0);
 	case SHM_FINDING_ORPHAN_CHANNEL:
-		shm_compact_recover(table, group.index, SHM_UID_SLOT(word & ~SHM_OWN_HELD(0)));
+		shm_compact_recover(table, group.index, SHM_UID_SLOT(SHM_OWN_UID(word)));
 		return load_acquire(owner) != found->word;
 	case SHM_FINDING_BAD_OWNER: // without members, it ends by itself
 		return cas_acq_rel(owner, &word, SHM_CHANNEL_LIVE);
@@ -206,7 +206,7 @@ static bool look_at_cell(struct examination *examination, uint32_t cell, struct 
 	if (own == SHM_FREE)
 		return false;
 	if (SHM_OWN_STATE(own) == SHM_HELD)
-		return holder_of(examination, own & ~SHM_OWN_HELD(0)) == HOLDER_GONE &&
+		return holder_of(examination, SHM_OWN_UID(own)) == HOLDER_GONE &&
 		       suspect(found, SHM_FINDING_ORPHAN_CELL, own, "cell %u", cell);
 	return !is_of_group(examination, cell, own) &&
 	       suspect(found, SHM_FINDING_LOST_CELL, own, "cell %u", cell);
@@ -293,7 +293,7 @@ static bool look_at_prefix(struct examination *examination, uint32_t index, stru
 	if (own == SHM_PREFIX_FREE || own == SHM_PREFIX_LIVE)
 		return false;
 	return (SHM_OWN_STATE(own) != SHM_HELD ||
-	               holder_of(examination, own & ~SHM_OWN_HELD(0)) == HOLDER_GONE) &&
+	               holder_of(examination, SHM_OWN_UID(own)) == HOLDER_GONE) &&
 	       suspect(found, SHM_FINDING_ORPHAN_PREFIX, own, "prefix %u", index + 1);
 }
 

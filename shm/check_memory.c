@@ -67,7 +67,7 @@ static void count_block(struct examination *examination, uint32_t handle, uint64
 static bool look_at_held(
         struct examination *examination, uint32_t handle, uint64_t own, struct suspicion *found)
 {
-	enum holder holder = holder_of(examination, own & ~SHM_OWN_HELD(0));
+	enum holder holder = holder_of(examination, SHM_OWN_UID(own));
 
 	if (examination->counting) {
 		examination->check->summary.held += holder == HOLDER_ALIVE;

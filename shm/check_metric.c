@@ -18,7 +18,7 @@ static bool look_at_cell(struct examination *examination, uint32_t index, struct
 		return shm_metric_index_of(examination->segment, index) == SHM_METRIC_NONE &&
 		       suspect(found, SHM_FINDING_LOST_METRIC, own, "metric cell %u", index);
 	return (SHM_OWN_STATE(own) != SHM_HELD ||
-	               holder_of(examination, own & ~SHM_OWN_HELD(0)) == HOLDER_GONE) &&
+	               holder_of(examination, SHM_OWN_UID(own)) == HOLDER_GONE) &&
 	       suspect(found, SHM_FINDING_ORPHAN_METRIC, own, "metric cell %u", index);
 }
 

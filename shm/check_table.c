@@ -170,8 +170,7 @@ static bool mend_bucket(struct examination *examination, const struct suspicion 
 		        examination->segment->entries * sizeof *examination->reached);
 		return cut(examination, found);
 	case SHM_FINDING_BAD_HASH:
-		return atomic_compare_exchange_strong(
-		        &examination->segment->channel[found->detail].hash, &hash,
+		return cas_acq_rel(&examination->segment->channel[found->detail].hash, &hash,
 		        hash_at(examination, found->detail));
 	case SHM_FINDING_BAD_NAME:
 	case SHM_FINDING_TWICE:

@@ -7,11 +7,6 @@
 #define RESTARTS 1000
 #define GLANCE   16 // cells that are looked at after each discard
 
-static bool is_held_by(uint64_t own, uint32_t slot)
-{
-	return SHM_OWN_STATE(own) == SHM_HELD && SHM_UID_SLOT(own & ~SHM_OWN_HELD(0)) == slot;
-}
-
 // The group at INDEX of the table as it is now. False if there is none.
 static bool group_at(struct shm_table *table, uint32_t index, struct shm_entry *group)
 {
@@ -504,7 +499,8 @@ static bool find_held(struct search *search, uint32_t slot, uint32_t count)
 	for (uint32_t i = 0; i < WINDOW / 64; i++)
 		search->bits[i] = search->found[i] = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		if (!is_held_by(load_acquire(&search->table->segment->cell_owns[search->first + i]),
+		if (!shm_own_is_held_by(
+		            load_acquire(&search->table->segment->cell_owns[search->first + i]),
 		            slot))
 			continue;
 		search->bits[i / 64] |= 1ull << i % 64;
@@ -528,7 +524,7 @@ static void mend_cell(struct search *search, uint32_t i, uint32_t slot, uint64_t
 	uint64_t own = load_acquire(word);
 	bool found = search->found[i / 64] >> i % 64 & 1;
 
-	if (is_held_by(own, slot))
+	if (shm_own_is_held_by(own, slot))
 		(void)cas_acq_rel(word, &own, found ? used : SHM_FREE);
 }
 

@@ -41,17 +41,23 @@ enum shm_result shm_endpoint_take(
 	return SHM_OK;
 }
 
+// After a change, seq_cst, that who waits for room has to learn of: pairs with a sender that says it waits, then looks
+// again. One of the two sees the other.
+static uint64_t take_waiters(struct shm_endpoint_mem *endpoint)
+{
+	return load_seq_cst(&endpoint->waiters) ? exchange_seq_cst(&endpoint->waiters, 0) : 0;
+}
+
 uint64_t shm_endpoint_untake(
         struct shm_segment *segment, uint32_t index, uint64_t generation, uint32_t sequence)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 	uint64_t state = STATE(generation, sequence + 1);
 
-	// seq_cst, then look for a waiter, as in shm_endpoint_grant(): another sender may have found none left.
-	if (!cas_seq_cst(&endpoint->state, &state, STATE(generation, sequence)) ||
-	        load_seq_cst(&endpoint->waiters) == 0)
-		return 0;
-	return exchange_seq_cst(&endpoint->waiters, 0);
+	// Another sender may have found none left.
+	return cas_seq_cst(&endpoint->state, &state, STATE(generation, sequence))
+	               ? take_waiters(endpoint)
+	               : 0;
 }
 
 void shm_endpoint_wait(struct shm_segment *segment, uint32_t index, uint32_t slot)
@@ -81,22 +87,18 @@ uint64_t shm_endpoint_close(struct shm_segment *segment, uint32_t index, uint64_
 
 	// A loop only against senders that take a number at this moment; each try that fails is one sent.
 	while (SHM_ENDPOINT_GENERATION(state) == generation && generation % 2 == 1)
-		// seq_cst, then look for a waiter, as in shm_endpoint_grant().
 		if (cas_seq_cst(
 		            &endpoint->state, &state, STATE((generation + 1) & GENERATION_MASK, 0)))
 			break;
-	return load_seq_cst(&endpoint->waiters) ? exchange_seq_cst(&endpoint->waiters, 0) : 0;
+	return take_waiters(endpoint);
 }
 
 uint64_t shm_endpoint_grant(struct shm_segment *segment, uint32_t index, uint32_t limit)
 {
 	struct shm_endpoint_mem *endpoint = &segment->endpoint[index];
 
-	// seq_cst, then look for a waiter: pairs with a sender that says it waits, then looks again.
 	(void)exchange_seq_cst(&endpoint->limit, limit & SHM_SEQUENCE_MASK);
-	if (load_seq_cst(&endpoint->waiters) == 0)
-		return 0;
-	return exchange_seq_cst(&endpoint->waiters, 0);
+	return take_waiters(endpoint);
 }
 
 uint32_t shm_endpoint_next(const struct shm_segment *segment, uint32_t index)

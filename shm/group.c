@@ -244,11 +244,12 @@ enum shm_result shm_group_discard(struct shm_table *table, const struct shm_entr
 	enum shm_result result = SHM_EMPTY;
 	shm_atomic64 *slot = NULL;
 	uint64_t group_word, word;
+	int left = RESTARTS;
 	unsigned shift;
 
 	if (!shm_group_enter(table, group, &group_word))
 		return SHM_CLOSED;
-	for (int left = RESTARTS; left > 0; left--) {
+	for (; left > 0; left--) {
 		if (SHM_GROUP_ROOT(group_word) == SHM_ROOT_NONE)
 			break;
 		slot = descend(table, SHM_GROUP_ROOT(group_word), member->key, &shift, &word);
@@ -262,7 +263,7 @@ enum shm_result shm_group_discard(struct shm_table *table, const struct shm_entr
 			break;
 	}
 	shm_group_leave(table);
-	return result;
+	return left > 0 ? result : SHM_CORRUPT;
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ void shm_metric_recover(struct shm_segment *segment, uint32_t slot)
 		shm_atomic64 *word = &segment->metric_cells[i].own;
 		uint64_t own = load_acquire(word);
 
-		if (SHM_OWN_STATE(own) != SHM_HELD || SHM_UID_SLOT(own & ~SHM_OWN_HELD(0)) != slot)
+		if (!shm_own_is_held_by(own, slot))
 			continue;
 		(void)cas_acq_rel(word, &own,
 		        shm_metric_index_of(segment, i) == SHM_METRIC_NONE ? SHM_METRIC_FREE

@@ -33,10 +33,17 @@ enum shm_own {
 #define SHM_POS_MASK               0x3ffffffffffull
 #define SHM_OWN_STATE(WORD)        ((enum shm_own)((WORD) >> 62))
 #define SHM_OWN_HELD(UID)          (3ull << 62 | (UID))
+#define SHM_OWN_UID(WORD)          ((WORD) & ~SHM_OWN_HELD(0)) // of HELD
 #define SHM_OWN_SENT(RING, POS)    (2ull << 62 | (uint64_t)(RING) << 42 | ((POS)&SHM_POS_MASK))
 #define SHM_OWN_RING(WORD)         ((uint32_t)((WORD) >> 42 & 0xfffff))
 #define SHM_OWN_POS(WORD)          ((WORD)&SHM_POS_MASK)
 #define SHM_OWN_PART(SERIAL, HEAD) (1ull << 62 | (uint64_t)((SERIAL)&0x3fffffff) << 32 | (HEAD))
+
+// Whether what has the own word OWN is HELD by a user of SLOT.
+static inline bool shm_own_is_held_by(uint64_t own, uint32_t slot)
+{
+	return SHM_OWN_STATE(own) == SHM_HELD && SHM_UID_SLOT(SHM_OWN_UID(own)) == slot;
+}
 
 // The time of a message that waits for it: what is due earlier is the smaller number. ORDER is its place among those
 // of one millisecond.

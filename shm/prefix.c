@@ -58,7 +58,7 @@ void shm_prefix_recover(struct shm_segment *segment, uint32_t slot)
 	for (int i = 0; i < SHM_PREFIXES; i++) {
 		uint64_t own = load_acquire(&segment->prefixes[i].own);
 
-		if (SHM_OWN_STATE(own) == SHM_HELD && SHM_UID_SLOT(own & ~SHM_OWN_HELD(0)) == slot)
+		if (shm_own_is_held_by(own, slot))
 			(void)cas_acq_rel(&segment->prefixes[i].own, &own, SHM_PREFIX_FREE);
 	}
 }

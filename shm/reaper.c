@@ -73,7 +73,7 @@ static void release_held(struct shm_table *table, uint32_t slot, struct shm_reap
 		struct shm_block_mem *block = shm_pool_block(pool, handle);
 		uint64_t own = load_acquire(&block->own);
 
-		if (SHM_OWN_STATE(own) == SHM_HELD && is_users(own & ~SHM_OWN_HELD(0), slot) &&
+		if (shm_own_is_held_by(own, slot) &&
 		        cas_acq_rel(&block->own, &own, SHM_OWN_HELD(table->self->uid))) {
 			reaped->messages++;
 			shm_tally_lost(table, handle);
@@ -144,9 +144,8 @@ static bool is_unpublished(struct shm_table *table, uint32_t handle, uint32_t sl
 	struct shm_block_mem *block = shm_pool_block(table->pool, handle);
 	uint64_t own = block ? load_acquire(&block->own) : SHM_FREE;
 
-	if (SHM_OWN_STATE(own) == SHM_HELD)
-		return is_users(own & ~SHM_OWN_HELD(0), slot);
-	return SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle);
+	return shm_own_is_held_by(own, slot) ||
+	       (SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle));
 }
 
 // A CAS fails only if somebody scribbles there: nobody else settles claims of that slot.

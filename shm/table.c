@@ -535,11 +535,6 @@ static bool is_orphan(const struct shm_table *table, uint64_t maker, uint32_t sl
 	       load_acquire(&table->segment->processes[at].uid) != maker;
 }
 
-static bool is_held_by(uint64_t owner, uint32_t slot)
-{
-	return SHM_OWN_STATE(owner) == SHM_HELD && SHM_UID_SLOT(owner & ~SHM_OWN_HELD(0)) == slot;
-}
-
 void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, uint64_t *dropped)
 {
 	struct shm_channel_mem *channel = &table->segment->channel[index];
@@ -549,7 +544,7 @@ void shm_table_recover(struct shm_table *table, uint32_t index, uint32_t slot, u
 
 	shm_table_ring(table, index, &ring); // the generation first, as in hand.c
 	owner = load_acquire(&channel->owner);
-	held = is_held_by(owner, slot);
+	held = shm_own_is_held_by(owner, slot);
 	made = is_orphan(table, load_acquire(&channel->maker), slot);
 	if (!held && !(made && owner == SHM_CHANNEL_LIVE))
 		return;
@@ -647,7 +642,7 @@ bool shm_table_seize(
 
 	*group = (struct shm_entry){index, load_acquire(&channel->ring.generation)};
 	owner = load_acquire(&channel->owner);
-	return is_held_by(owner, slot) &&
+	return shm_own_is_held_by(owner, slot) &&
 	       cas_acquire(&channel->owner, &owner, SHM_OWN_HELD(table->self->uid));
 }
 

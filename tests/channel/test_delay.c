@@ -489,6 +489,32 @@ TEST(what_finds_no_memory_is_kept_and_tried_again)
 	discard_still(other);
 }
 
+TEST(who_detaches_puts_back_what_there_is_memory_for)
+{
+	struct forebay *layer = attach_still(&(struct forebay_options){
+	        .size = 8 << 20, .reply_channels = 64, .capacities = "fill=8192,x=1"});
+	struct forebay *other = attach(NULL);
+	struct forebay_message *large = forebay_message_new(other);
+	static const char octets[50000];
+
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT_INT(send_number(layer, "small", 0), 0);
+	forebay_set_content(large, octets, sizeof octets, FOREBAY_BINARY);
+	EXPECT_INT(send_later(other, "x", 1, 100), 0);
+	EXPECT_INT(forebay_send_after(other, "x", large, 100), 0);
+	forebay_message_free(large);
+	EXPECT(fill_memory(layer) > 100);
+	pass(100);
+	EXPECT_INT(forebay_listen(layer, "small"), 0);
+	EXPECT_INT(forebay_housekeep(layer), 0);
+	EXPECT_INT(layer->hand_count, 2);
+	EXPECT_INT(receive_number(layer), 0); // whose memory the first can have
+	forebay_close(layer);
+	EXPECT_INT(waiting(other), 1);
+	EXPECT_INT(counter(other, FOREBAY_COUNT_LOST), 1);
+	discard_still(other);
+}
+
 TEST(what_was_in_hand_while_its_channel_ended_is_new_in_the_next_one)
 {
 	struct forebay *layer = attach_still(&(struct forebay_options){

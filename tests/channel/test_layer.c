@@ -133,6 +133,34 @@ TEST(a_message_isnt_printed_without_its_content)
 }
 #endif
 
+// Its memory may be that of one that was built, sent and freed before.
+TEST(a_received_message_cannot_be_sent_as_it_is)
+{
+	struct forebay *layer = attach(NULL);
+	uint64_t bad;
+
+	forebay_listen(layer, "x");
+	for (int i = 0; i < 4; i++) {
+		struct forebay_message *message = forebay_message_new(layer);
+
+		forebay_put_text(message, "an", "envelope");
+		if (i % 2 == 0)
+			forebay_set_content(message, "content", 7, FOREBAY_TEXT);
+		EXPECT_INT(forebay_send(layer, "x", message, 0), 0);
+		forebay_message_free(message);
+		EXPECT_INT(forebay_receive(layer, 0, &message), 0);
+		bad = counter(layer, FOREBAY_COUNT_BAD);
+		EXPECT_INT(forebay_send(layer, "x", message, 0), FOREBAY_BAD_MESSAGE);
+		EXPECT_INT(forebay_send(layer, "asgi.delay", message, 0), FOREBAY_BAD_MESSAGE);
+		EXPECT_INT(forebay_send_after(layer, "x", message, 1), FOREBAY_BAD_MESSAGE);
+		EXPECT_INT(forebay_group_send(layer, "g", message, NULL), FOREBAY_BAD_MESSAGE);
+		EXPECT_INT(counter(layer, FOREBAY_COUNT_BAD), bad + 4);
+		forebay_message_free(message);
+		EXPECT_INT(receive_number(layer), -1);
+	}
+	discard(layer);
+}
+
 TEST(the_limit_of_1_mb_is_on_the_encoded_message)
 {
 	struct forebay *layer = attach(NULL);

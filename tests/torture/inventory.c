@@ -34,7 +34,7 @@ static void count_blocks(struct forebay *layer, struct inventory *inventory)
 	for (uint32_t handle = 0; handle < pool->first[SHM_CLASSES]; handle++) {
 		uint64_t own = load_acquire(&shm_pool_block(pool, handle)->own);
 
-		if (SHM_OWN_STATE(own) == SHM_HELD && !is_living(layer, own & ~SHM_OWN_HELD(0)))
+		if (SHM_OWN_STATE(own) == SHM_HELD && !is_living(layer, SHM_OWN_UID(own)))
 			inventory->dead++;
 	}
 	for (uint32_t zone = 0; zone < pool->first_zone[SHM_CLASSES]; zone++)
@@ -50,7 +50,7 @@ static void count_channel(
 		return;
 	if (owner == SHM_CHANNEL_LIVE)
 		inventory->channels++;
-	else if (is_living(layer, owner & ~SHM_OWN_HELD(0)))
+	else if (is_living(layer, SHM_OWN_UID(owner)))
 		inventory->inboxes++;
 	else
 		inventory->dead++;
@@ -78,7 +78,7 @@ static void count_listeners(
 
 static bool is_held_by_dead(struct forebay *layer, uint64_t own)
 {
-	return SHM_OWN_STATE(own) == SHM_HELD && !is_living(layer, own & ~SHM_OWN_HELD(0));
+	return SHM_OWN_STATE(own) == SHM_HELD && !is_living(layer, SHM_OWN_UID(own));
 }
 
 static void count_groups(struct forebay *layer, struct inventory *inventory)

@@ -143,13 +143,13 @@ MUTANTS = [
     (
         "what found no room is dropped",
         "channel/delay.c",
-        "		put_back(layer, &delivery->ring, handle);\n		return;",
+        "		(void)channel_delay_put_back(layer, &delivery->ring, handle);\n		return;",
         "		shm_pool_free(&layer->pool, handle);\n		return;",
         "put back what is due",
     ),
     (
         "what found no room is published from another's zone",
-        "channel/delay.c",
+        "channel/delay_ring.c",
         "	uint32_t copy = copy_held(layer, ring, held);\n",
         """	uint32_t copy = held;
 	struct shm_buffer spare;
@@ -164,7 +164,7 @@ MUTANTS = [
     ),
     (
         "what is put back is let go before it is counted",
-        "channel/delay.c",
+        "channel/delay_ring.c",
         """			count_moved(layer, ring, held);
 			shm_pool_free(&layer->pool, held);
 """,
