@@ -71,7 +71,8 @@ enum forebay_policy {
 };
 FOREBAY_API const char *forebay_policy_name(enum forebay_policy policy); // "drop-oldest", ...
 
-// How a layer is made; all are ignored by who attaches to one that exists. Zero means default.
+// How a layer is made, and how this process attaches to it. Zero means default. A layer that exists stays as it was
+// made, whatever is said here of its making: sizes, numbers, capacities, expiries, `group`, `drops`, `group_histories`.
 struct forebay_options {
 	uint64_t
 	        size; // octets of shared memory in all; default 48 MiB; -EINVAL if the rest doesn't fit
