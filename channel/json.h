@@ -36,10 +36,9 @@ yajl_alloc_funcs channel_json_scratch_functions(struct channel_json_scratch *scr
 // Writes one JSON object of at most FOREBAY_MESSAGE_MAX octets. The root object is open from the
 // start (it is depth 1) and closed by finish.
 //
-// The first error sticks: every later call returns it and appends nothing, and so does finish.
-// Invalid UTF-8 is found by finish. Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in
-// an object, a key without a value, an end too many or too few, a put after finish),
-// FOREBAY_TOO_LARGE and -ENOMEM.
+// The first error sticks: every later call returns it and appends nothing, and so does finish. Invalid UTF-8 is found
+// by finish. Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in an
+// object, a key without a value, an end too many or too few, a put after finish), FOREBAY_TOO_LARGE and -ENOMEM.
 struct channel_json_writer {
 	yajl_gen gen;
 	struct channel_json_scratch scratch;
