@@ -384,6 +384,14 @@ static bool take_option(int letter, const char *value, struct channel_cli_argume
 	}
 }
 
+// An option's argument that take_option() has refused.
+static void complain_of_value(int letter, const char *value)
+{
+	channel_cli_complain("--%s: '%s' must be %s", find_option(letter)->name, value,
+	        letter == 'n' ? "a number, 1 or more"
+	                      : "a time (a number with ms, s, m, h or d), at most 24 days");
+}
+
 // What getopt_long() has answered LETTER to; WORD is the last that it has done with.
 static void complain_of_option(int letter, const char *word)
 {
@@ -412,7 +420,7 @@ static int parse(int argc, char **argv, struct channel_cli_arguments *arguments)
 		if (letter == ':' || letter == '?')
 			complain_of_option(letter, argv[optind - 1]);
 		else if (!take_option(letter, optarg, arguments))
-			channel_cli_complain("not a good value: %s", optarg);
+			complain_of_value(letter, optarg);
 		else if (channel_cli_takes(arguments, command->name, command->letters))
 			continue;
 		return EXIT_USAGE;
@@ -454,6 +462,8 @@ int channel_cli_main(int argc, char **argv)
 		return status;
 	if (command->run_unattached) {
 		status = command->run_unattached(&arguments);
+		if (status == EXIT_USAGE)
+			point_to_help();
 		return channel_cli_flush() == EXIT_DONE ? status : EXIT_FAILED;
 	}
 	layer_options.must_exist = command->must_exist;
@@ -462,6 +472,10 @@ int channel_cli_main(int argc, char **argv)
 		channel_cli_complain("%s", forebay_error());
 		return EXIT_FAILED;
 	}
+	// Who has mistyped a name would wait for ever there, and nobody would ever read what he sends.
+	if (forebay_layer_origin(layer) == FOREBAY_MADE)
+		channel_cli_complain(
+		        "there was no layer %s, so it was made", forebay_layer_name(layer));
 	status = command->run(layer, &arguments);
 	forebay_close(layer);
 	if (status == EXIT_USAGE)

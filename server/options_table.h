@@ -42,7 +42,8 @@ OPTION(STRING, tls_ciphers, NULL, NULL, "LIST", RELOAD,
 
 OPTION_GROUP("Layer")
 OPTION(STRING, layer, "default", NULL, "NAME", RESTART,
-        "name of the channel layer that requests are sent to")
+        "name of the channel layer that requests are sent to; servers with different applications "
+        "need one each")
 OPTION(SIZE, layer_size, "48M", "4M..1024G", "SIZE", RESTART, "shared memory of the layer")
 OPTION(INTEGER, layer_channels, "1024", "16..1000000", "N", RESTART,
         "named channels that can exist at a time")
@@ -73,7 +74,7 @@ OPTION(HISTORIES, group_history, NULL, NULL, "PATTERN=N", RESTART,
 OPTION_GROUP("Application")
 OPTION(STRING, app, NULL, NULL, "COMMAND", RELOAD,
         "command line of a consumer to start, supervise and restart; it finds the layer's name in "
-        "$FOREBAY_LAYER")
+        "$FOREBAY_LAYER, and is asked to end by SIGTERM")
 OPTION(INTEGER, app_processes, "1", "1..1024", "N", RELOAD, "how many of them")
 
 OPTION_GROUP("Process")

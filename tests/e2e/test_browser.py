@@ -37,7 +37,7 @@ def shot(tmp_path, request):
     octets = path.read_bytes()
     assert octets.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", octets[16:24])
-    assert width >= 500 and height >= 500
+    assert width >= 300 and height >= 500
 
 
 def test_the_page_echoes_through_a_websocket(chromium, demo, shot):
@@ -61,6 +61,18 @@ def test_the_page_echoes_through_a_websocket(chromium, demo, shot):
         await page.screenshot(shot)
 
     chromium.run(talk)
+
+
+def test_the_page_fits_a_narrow_window(chromium, demo, shot):
+    async def look(page):
+        await page.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1,
+                        mobile=False)
+        await page.call("Page.navigate", url=demo.url("/"))
+        await page.wait("document.readyState === 'complete' && document.getElementById('socket')")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        await page.screenshot(shot)
+
+    chromium.run(look)
 
 
 def test_two_tabs_chat(chromium, serve, shot):

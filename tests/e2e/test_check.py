@@ -168,7 +168,8 @@ def test_on_a_read_only_file_system(tmp_path):
     result = run_on_tmpfs(tmp_path, "size=64m", script)
     assert result.returncode == 0, result
     assert b"nothing is wrong" in result.stdout
-    send, repair = result.stderr.decode().splitlines()
+    made, send, repair = result.stderr.decode().splitlines()
+    assert "so it was made" in made
     assert "Read-only file system" in send and "FOREBAY_DIR" in send
     assert "can't repair, only look" in repair
 

@@ -119,6 +119,28 @@ def test_the_option_that_is_wrong_is_named(tmp_path, arguments, complaint):
     assert result.stderr.decode() == f"forebay stat: {complaint}\nSee: forebay stat --help\n"
 
 
+@pytest.mark.parametrize("arguments, complaint", [
+    (["receive", "-n0", "x"], "--count: '0' must be a number, 1 or more"),
+    (["tail", "--count=x", "x"], "--count: 'x' must be a number, 1 or more"),
+    (["receive", "-t", "soon", "x"], "--timeout: 'soon' must be a time"),
+    (["send", "--after", "25d", "x", "{}"], "--after: '25d' must be a time"),
+    (["top", "-i1y"], "--interval: '1y' must be a time"),
+    (["top", "--sort=x"], "no such order: x")], ids=repr)
+def test_what_is_wrong_with_a_value_is_said(tmp_path, arguments, complaint):
+    result = run_forebay(tmp_path, *arguments)
+    first, last = result.stderr.decode().splitlines()
+    assert result.returncode == 2
+    assert first.startswith(f"forebay {arguments[0]}: {complaint}")
+    assert last == f"See: forebay {arguments[0]} --help"
+
+
+def test_who_makes_the_layer_says_so(tmp_path):
+    """A mistyped name would be seen by nobody else."""
+    for said in (b"forebay send: there was no layer typo, so it was made\n", b""):
+        result = run_forebay(tmp_path, "send", "--layer", "typo", "jobs", "{}")
+        assert result.returncode == 0 and result.stderr == said
+
+
 def test_send_and_receive(layer):
     sent = {"a": [1, -2.5, None, True], "b": {"c": "\u00e9\u0000"}, "content": "text \u20ac"}
     assert forebay(layer, "send", "jobs", json.dumps(sent)).returncode == 0
@@ -169,7 +191,7 @@ def test_receive_times_out(layer):
 @pytest.mark.parametrize("timeout", ["", "-", "--1", "1x", "1 s", "25d", "0x10", "1e1", "inf"])
 def test_what_is_no_timeout(layer, timeout):
     result = forebay(layer, "receive", f"--timeout={timeout}", "nothing")
-    assert result.returncode == 2 and b"not a good value" in result.stderr
+    assert result.returncode == 2 and b"must be a time" in result.stderr
 
 
 def test_layers_are_apart(layer):

@@ -63,15 +63,49 @@ def command(start):
     return re.search(rf"^    ({re.escape(start)}.*)$", README, re.M)[1]
 
 
-def test_the_consumer_in_c(machine):
-    (machine.directory / "path.c").write_text(fenced("c"))
-    serve = command("forebay serve --app ./path")
+def answer_of(machine, build, serve):
+    """What README's consumer, made by BUILD, answers behind the server that SERVE starts; then both are stopped."""
     result = machine(f"""
-        {command("cc path.c")} -Wall -Werror
+        {build}
         {serve} --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
         trap 'kill $(cat pid)' EXIT
-        curl -sSm 20 --unix-socket $1/socket http://localhost/over/the/weir || cat log""")
-    assert result.stdout == "/over/the/weir", result.stdout
+        curl -sSm 20 --unix-socket $1/socket http://localhost/over/the/weir || cat log
+        trap - EXIT
+        kill $(cat pid)
+        while [ -e pid ]; do sleep 0.1; done""")
+    log = pathlib.Path(machine.directory, "log").read_text()
+    # Not killed by the signal: who is, takes along what it has in hand.
+    for number in (1, 2):
+        assert re.search(rf" app {number} \(process \d+\) exited with status 0$", log, re.M), log
+    os.unlink(machine.directory / "log")
+    return result.stdout
+
+
+def test_the_consumer_in_c(machine):
+    (machine.directory / "path.c").write_text(fenced("c"))
+    build = command("cc path.c") + " -Wall -Werror"
+    assert answer_of(machine, build, command("forebay serve --app ./path")) == "/over/the/weir"
+
+
+def test_the_consumer_in_python(machine):
+    (machine.directory / "path.py").write_text(fenced("python"))
+    assert answer_of(machine, ":", command("forebay serve --app 'python3 path.py'")) == "/over/the/weir"
+
+
+def test_a_request_answered_by_hand(machine):
+    answer = command("forebay send 'http.response!")
+    printed = re.search("http.response![0-9a-f]{16}", answer)[0]
+    result = machine(f"""
+        forebay serve --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
+        trap 'kill $(cat pid)' EXIT
+        curl -sSm 20 --unix-socket $1/socket http://localhost/hi > answer &
+        curl=$!
+        forebay receive http.request > request
+        reply=$(sed -n 's/.*"reply_channel":"\\([^"]*\\)".*/\\1/p' request)
+        {answer.replace(printed, "'$reply'")}
+        wait $curl
+        cat answer""")
+    assert result.stdout == "Hello", result.stdout
 
 
 def test_the_init_script_finds_the_program(machine):
