@@ -64,6 +64,7 @@ _Noreturn static void run_worker(const struct child_context *context, int number
 	        .options = context->options,
 	        .listeners = context->listeners,
 	        .tls = context->tls,
+	        .balance = context->balance,
 	        .number = number,
 	        .master = master,
 	};

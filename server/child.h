@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "channel/forebay.h"
+#include "server/balance.h"
 #include "server/daemon.h"
 #include "server/listener.h"
 #include "server/options.h"
@@ -23,7 +24,8 @@ enum child_kind {
 struct child_context {
 	const struct options *options;
 	const struct listener_set *listeners;
-	const struct tls *tls; // NULL if there is none
+	const struct tls *tls;   // NULL if there is none
+	struct balance *balance; // of the workers; NULL if there is none
 	const struct privileges *privileges;
 	const struct daemon_pid_file *pid_file;
 	struct forebay *layer; // the master's attachment

@@ -149,6 +149,8 @@ static void ended(struct crew *crew, struct crew_member *member, int status, int
 	if (!member->retiring) {
 		plan(member, now);
 		forebay_metric_add(&crew->restarts[member->kind], 1);
+		if (member->kind == CHILD_WORKER)
+			balance_show(crew->context->balance, member->number, BALANCE_AWAY);
 	}
 	report(member, status, now);
 	member->pid = 0;

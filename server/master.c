@@ -322,8 +322,12 @@ static int start_children(struct master *master)
 {
 	const struct options *options = &master->options;
 	int64_t now = monotonic_ms();
-	int result = crew_start(&master->crew, CHILD_WORKER, options_worker_count(options), now);
+	int workers = options_worker_count(options), result;
 
+	// Those that retire keep theirs. Without one, they accept as they come.
+	balance_free(master->context.balance);
+	master->context.balance = balance_new(workers);
+	result = crew_start(&master->crew, CHILD_WORKER, workers, now);
 	if (result == 0 && options->app)
 		result = crew_start(&master->crew, CHILD_APP, options->app_processes, now);
 	return result;

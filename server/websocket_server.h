@@ -29,7 +29,7 @@ struct websocket_server {
 	        **last;                     // disconnects that found no room, oldest first
 	struct websocket_content *contents; // of large messages
 	struct metrics *metrics;
-	bool draining; // there will be no others
+	bool draining; // all are told to come again: 1001
 };
 
 // Returns 0 or a negative errno, as lws_loop_init(). What is given must outlive the server.

@@ -36,8 +36,11 @@ static void refuse(struct http_session *session, int status, const char *reason)
 // Accepting
 // ---------------------------------------------------------------------------------------------
 
-// The session's memory becomes that of the WebSocket. What follows the head is dealt with as frames.
-static void accept_it(struct http_session *session, struct websocket_session_setup setup)
+// The session's memory becomes that of the WebSocket. What follows the head is dealt with as frames, and then
+// SHARED, what the consumer said with its verdict; NULL: there was none. While the worker drains it ends
+// at once, as do those that came a moment earlier: clients are ready to come again then.
+static void accept_it(struct http_session *session, struct websocket_session_setup setup,
+        struct forebay_message *shared)
 {
 	struct websocket_server *server = session->server->websocket;
 	struct connection *connection = &session->connection;
@@ -50,6 +53,12 @@ static void accept_it(struct http_session *session, struct websocket_session_set
 	connection_consume(connection, session->kept);
 	http_session_detach(session);
 	websocket_session_start(server, connection, &setup);
+	// A closed connection frees it.
+	if (shared)
+		connection->protocol->on_message(connection, shared);
+	if (server->draining)
+		websocket_session_close(
+		        (struct websocket_session *)connection, WEBSOCKET_GOING_AWAY, "");
 }
 
 // Makes and sends websocket.connect. Returns 0, or a status and *REASON.
@@ -112,7 +121,7 @@ void websocket_upgrade_begin(struct http_session *session)
 	}
 	session->body = (struct http_session_body){.complete = true};
 	session->step = HTTP_SESSION_ANSWER;
-	if (session->server->websocket->draining) {
+	if (session->server->ending) {
 		refuse(session, 503, "WebSocket while shutting down");
 		return;
 	}
@@ -138,10 +147,12 @@ void websocket_upgrade_begin(struct http_session *session)
 	if (wait)
 		http_session_await_response(session);
 	else
-		accept_it(session, (struct websocket_session_setup){.key = handshake.key,
-		                           .headers = extensions,
-		                           .headers_length = strlen(extensions),
-		                           .deflate = deflate});
+		accept_it(session,
+		        (struct websocket_session_setup){.key = handshake.key,
+		                .headers = extensions,
+		                .headers_length = strlen(extensions),
+		                .deflate = deflate},
+		        NULL);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -203,7 +214,6 @@ static void accept_as_told(struct http_session *session, struct websocket_messag
         struct forebay_message *shared)
 {
 	struct websocket_upgrade *upgrade = session->upgrade;
-	struct connection *connection = &session->connection;
 	char headers[LWS_LOOP_HEADERS_MAX];
 	const char *wrong = NULL;
 	int length = make_headers(upgrade, message, headers, sizeof(headers), &wrong);
@@ -213,14 +223,14 @@ static void accept_as_told(struct http_session *session, struct websocket_messag
 		return;
 	}
 	session->upgrade = NULL;
-	accept_it(session, (struct websocket_session_setup){.key = upgrade->key,
-	                           .headers = headers,
-	                           .headers_length = (size_t)length,
-	                           .deflate = upgrade->deflate,
-	                           .receive_channel = upgrade->receive_channel});
+	accept_it(session,
+	        (struct websocket_session_setup){.key = upgrade->key,
+	                .headers = headers,
+	                .headers_length = (size_t)length,
+	                .deflate = upgrade->deflate,
+	                .receive_channel = upgrade->receive_channel},
+	        shared);
 	free(upgrade);
-	// A closed connection frees it.
-	connection->protocol->on_message(connection, shared);
 }
 
 void websocket_upgrade_reply(struct http_session *session, struct forebay_message *shared)

@@ -28,11 +28,12 @@
 #include "server/websocket_server.h"
 #include "server/websocket_session.h"
 
-#define RECEIVE_BUDGET 64 // messages in one turn, so that sockets get theirs
-#define ACCEPT_BUDGET  8  // connections in one turn, so that other workers get theirs
-#define SECOND         (1000 / TIMER_TICK)
-#define FILES_SPARE    1024 // descriptors for all but connections, if they can be had
-#define FILES_OTHER    96   // and at least
+#define RECEIVE_BUDGET  64 // messages in one turn, so that sockets get theirs
+#define ACCEPT_BUDGET   8  // connections in one turn, so that other workers get theirs
+#define ACCEPT_COURTESY 1  // ms that new connections are left to workers that have fewer
+#define SECOND          (1000 / TIMER_TICK)
+#define FILES_SPARE     1024 // descriptors for all but connections, if they can be had
+#define FILES_OTHER     96   // and at least
 
 // What the master tells us with; see worker.h.
 static const int signals[] = {SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -50,7 +51,7 @@ struct acceptor {
 struct worker {
 	const struct worker_setup *setup;
 	struct event_base *base;
-	struct event *layer_event, *tick_event, *signal_events[SIGNALS];
+	struct event *layer_event, *tick_event, *courtesy_event, *signal_events[SIGNALS];
 	struct forebay *layer;
 	struct timer_wheel wheel;
 	struct timer deadline; // of a graceful stop
@@ -64,6 +65,7 @@ struct worker {
 	unsigned ticks;
 	int spare_fd;            // closed for a moment when there are no others left
 	bool accepting, telling; // the listening sockets, and those for the status, are in the loop
+	bool courteous;          // until courtesy_event: others have fewer clients
 	bool paused;             // until the next tick: out of file descriptors
 	bool dismissed;          // a stop waits for nobody but those who ask for the status
 	bool stopping;           // leave the loop
@@ -149,16 +151,63 @@ static bool accept_one(struct acceptor *acceptor)
 	return true;
 }
 
+static uint32_t clients(const struct worker *worker)
+{
+	return worker->pool.live - worker->http.status_sessions;
+}
+
+static bool is_ahead(const struct worker *worker)
+{
+	return balance_is_ahead(worker->setup->balance, worker->setup->number, clients(worker));
+}
+
+// Accepts up to LIMIT connections, whatever others have.
+static void accept_waiting(struct worker *worker, struct acceptor *acceptor, int limit)
+{
+	while (acceptor->fd >= 0 && limit-- > 0 && has_room(worker, acceptor->local.status))
+		if (!accept_one(acceptor))
+			return;
+}
+
+// Whether others have fewer clients. The next one is left to them then, but for a moment only: they may be busy, or
+// stopped. As soon as they have caught up it is over, so that short connections, of which each worker has
+// now more and now fewer, come in as fast as ever.
+static bool defers(struct worker *worker)
+{
+	static const struct timeval moment = {.tv_usec = ACCEPT_COURTESY * 1000};
+
+	balance_show(worker->setup->balance, worker->setup->number, clients(worker));
+	if (!is_ahead(worker))
+		return false;
+	worker->courteous = event_add(worker->courtesy_event, &moment) == 0;
+	return worker->courteous;
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *argument)
 {
 	struct acceptor *acceptor = argument;
+	struct worker *worker = acceptor->worker;
 
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < ACCEPT_BUDGET && has_room(acceptor->worker, acceptor->local.status);
-	        i++)
-		if (!accept_one(acceptor))
+	for (int i = 0; i < ACCEPT_BUDGET && has_room(worker, acceptor->local.status); i++)
+		if ((!acceptor->local.status && defers(worker)) || !accept_one(acceptor))
 			return;
+}
+
+// The others have had their chance.
+static void on_courtesy_over(evutil_socket_t fd, short what, void *argument)
+{
+	struct worker *worker = argument;
+
+	(void)fd;
+	(void)what;
+	if (!worker->courteous)
+		return;
+	worker->courteous = false;
+	for (size_t i = 0; i < worker->acceptor_count; i++)
+		if (!worker->acceptors[i].local.status)
+			accept_waiting(worker, &worker->acceptors[i], ACCEPT_BUDGET);
 }
 
 static int add_acceptors(struct worker *worker)
@@ -203,19 +252,6 @@ static void on_deadline(struct timer *timer)
 	worker->stopping = true;
 }
 
-// Clients that wait to be accepted are served too: the last close of the socket would reset them.
-static void accept_waiting(struct worker *worker)
-{
-	for (size_t i = 0; i < worker->acceptor_count; i++) {
-		struct acceptor *acceptor = &worker->acceptors[i];
-		int left = worker->setup->options->backlog;
-
-		while (acceptor->fd >= 0 && left-- > 0 && has_room(worker, acceptor->local.status))
-			if (!accept_one(acceptor))
-				break;
-	}
-}
-
 // Closes this process's copies of the listening sockets of one kind. Once the last copy is closed, clients are
 // refused at once instead of waiting in a backlog that nobody accepts from.
 static void stop_listening(struct worker *worker, bool status)
@@ -235,7 +271,9 @@ static void drain(struct worker *worker)
 {
 	if (worker->http.draining)
 		return;
-	accept_waiting(worker);
+	// Clients that wait to be accepted are served too: the last close of the socket would reset them.
+	for (size_t i = 0; i < worker->acceptor_count; i++)
+		accept_waiting(worker, &worker->acceptors[i], worker->setup->options->backlog);
 	stop_listening(worker, false);
 	http_server_drain(&worker->http);
 	websocket_server_drain(&worker->websocket);
@@ -354,6 +392,18 @@ static bool is_done(const struct worker *worker)
 	return worker->stopping || (worker->http.draining && worker->pool.live == 0);
 }
 
+// Has the listening sockets in the loop for as many as there are places.
+static void admit(struct worker *worker)
+{
+	bool takes = !worker->http.draining && !worker->paused && has_room(worker, false);
+
+	balance_show(worker->setup->balance, worker->setup->number,
+	        takes ? clients(worker) : BALANCE_AWAY);
+	worker->courteous = worker->courteous && is_ahead(worker);
+	set_accepting(worker, false, takes && !worker->courteous);
+	set_accepting(worker, true, !worker->paused && has_room(worker, true));
+}
+
 static void run(struct worker *worker)
 {
 	while (!is_done(worker)) {
@@ -363,6 +413,7 @@ static void run(struct worker *worker)
 		connection_pool_flush(&worker->pool);
 		if (is_done(worker))
 			return;
+		admit(worker);
 		// Consumers are woken once for all the requests of this turn.
 		forebay_cork(worker->layer);
 		event_base_loop(worker->base, EVLOOP_ONCE | (idle ? 0 : EVLOOP_NONBLOCK));
@@ -371,9 +422,6 @@ static void run(struct worker *worker)
 		websocket_server_retry(&worker->websocket);
 		forebay_uncork(worker->layer);
 		connection_pool_sweep(&worker->pool);
-		set_accepting(worker, false,
-		        !worker->http.draining && !worker->paused && has_room(worker, false));
-		set_accepting(worker, true, !worker->paused && has_room(worker, true));
 		dismiss_askers(worker);
 	}
 }
@@ -436,7 +484,8 @@ static int add_events(struct worker *worker)
 		return fd;
 	worker->layer_event = event_new(worker->base, fd, EV_READ | EV_PERSIST, on_layer, worker);
 	worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
-	result = add_event(worker->layer_event, NULL);
+	worker->courtesy_event = event_new(worker->base, -1, 0, on_courtesy_over, worker);
+	result = worker->courtesy_event ? add_event(worker->layer_event, NULL) : -ENOMEM;
 	if (!result)
 		result = add_event(worker->tick_event, &period);
 	for (size_t i = 0; !result && i < SIGNALS; i++) {
@@ -498,6 +547,7 @@ static void stop(struct worker *worker)
 	for (size_t i = 0; i < SIGNALS; i++)
 		free_event(worker->signal_events[i]);
 	free_event(worker->tick_event);
+	free_event(worker->courtesy_event);
 	free_event(worker->layer_event);
 	http_server_fini(&worker->http);
 	if (worker->websocket.options)

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "server/balance.h"
 #include "server/listener.h"
 #include "server/options.h"
 #include "server/tls.h"
@@ -12,9 +13,10 @@
 struct worker_setup {
 	const struct options *options;
 	const struct listener_set *listeners;
-	const struct tls *tls; // NULL unless a listener wants it
-	int number;            // 1 and up; the same number returns when a worker is replaced
-	pid_t master;          // the parent: when it is gone, the worker stops gracefully
+	const struct tls *tls;   // NULL unless a listener wants it
+	struct balance *balance; // of the workers that were started with it; NULL: there is none
+	int number;              // 1 and up; the same number returns when a worker is replaced
+	pid_t master;            // the parent: when it is gone, the worker stops gracefully
 };
 
 // Runs the worker to its end, in the child, after the master has dropped privileges, set the log's

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Processes that stop, die, hang and are replaced, mostly under load; pid file, daemon and logs."""
 
+import contextlib
 import json
 import os
 import re
@@ -161,6 +162,56 @@ def test_reload_of_a_wrong_file_changes_nothing(serve, tmp_path):
     server.signal(signal.SIGHUP)
     server.wait_for_log("reload refused.*no-such-option")
     assert server.workers == before
+
+
+# ----------------------------------------------------------------------------------------------
+# The share of each worker
+# ----------------------------------------------------------------------------------------------
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def burst(server, count):
+    """COUNT connections that wait when the workers look; returns how many each of them gets."""
+    idle = {pid: descriptors(pid) for pid in server.workers}
+    with frozen(*server.workers):
+        clients = [server.client() for _ in range(count)]
+        for client in clients:
+            client.get("/hello")
+    for client in clients:
+        assert client.response().status == 200
+    shares = [descriptors(pid) - idle[pid] for pid in server.workers]
+    for client in clients:
+        client.close()
+    server.wait_for(lambda: all(descriptors(pid) == idle[pid] for pid in idle), "their end")
+    return shares
+
+
+def test_a_burst_of_connections_is_shared(serve):
+    server = serve(workers=2, app=DEMO)
+    server.wait_for_attachments()
+    # On one processor, who is first has all the time in the world.
+    for pid in server.workers:
+        os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
+    in_a_row, shares = 0, []
+    while in_a_row < 6:  # one may be by chance
+        # On a busy machine, the other one may come too late now and then.
+        assert len(shares) < 100, shares
+        shares.append(burst(server, 64))
+        assert sum(shares[-1]) == 64
+        in_a_row = in_a_row + 1 if min(shares[-1]) >= 28 else 0
+
+
+def test_who_is_stopped_keeps_no_client_from_being_served(serve):
+    server = serve(workers=2, app=DEMO)
+    server.wait_for_attachments()
+    with frozen(server.workers[0]), contextlib.ExitStack() as stack:
+        for _ in range(100):
+            client = stack.enter_context(server.client())
+            client.get("/hello")
+            assert client.response().status == 200
 
 
 # ----------------------------------------------------------------------------------------------

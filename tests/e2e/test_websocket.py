@@ -774,6 +774,44 @@ def test_a_stop_says_1001_to_clients_and_consumers(make_site):
         assert site.server.wait() == 0
 
 
+def expect_going_away(site, client, name):
+    assert client.read_frame().code == 1001
+    client.send(close_frame(1001))
+    assert client.is_ended()
+    message = site.event("disconnect")
+    assert (message["reply_channel"], message["code"]) == (name, 1001)
+
+
+def test_a_handshake_during_a_reload_is_no_failure(make_site):
+    """It ends as those that came a moment earlier do, and the next one is the new worker's."""
+    site = make_site()
+    with site.client() as early, site.client() as late:
+        name = site.open(early)
+        late.send(request()[:-2])
+        site.server.signal(signal.SIGHUP)
+        expect_going_away(site, early, name)
+        late.send(b"\r\n")
+        late.finish_open()
+        expect_going_away(site, late, site.event("connect")["reply_channel"])
+    site.expect_silence()
+
+
+def test_a_verdict_during_a_stop(make_site):
+    site = make_site("--websocket-accept", "wait")
+    with site.client() as early, site.client() as late:
+        name = ask(site, early)
+        site.send(name, accept=True)
+        early.finish_open()
+        other = ask(site, late)
+        site.server.signal(signal.SIGTERM)
+        expect_going_away(site, early, name)
+        site.send(other, "goodbye", accept=True)
+        late.finish_open()
+        assert late.message() == "goodbye"
+        expect_going_away(site, late, other)
+        assert site.server.wait() == 0
+
+
 def test_a_worker_that_is_killed_leaves_one_disconnect_for_each(make_site):
     site = make_site(workers=2)
     clients = [site.client() for _ in range(40)]
