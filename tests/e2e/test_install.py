@@ -125,6 +125,13 @@ def test_the_unit_names_no_directory():
     assert re.search(r"^ExecStart=forebay serve ", unit, re.M)
 
 
+def test_links_of_the_readme_lead_to_what_is_installed(machine):
+    documents = machine.directory / "local" / "share" / "doc" / "forebay"
+    links = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", (documents / "README.md").read_text())
+    assert "channel/README.md" in links
+    assert [link for link in links if not (documents / link).is_file()] == []
+
+
 def test_manual_pages(machine):
     result = machine("ls /usr/local/share/man/man1/forebay.1 /usr/local/share/man/man3/forebay.3 "
                      "/usr/local/share/man/man3/forebay_send.3")
