@@ -335,6 +335,7 @@ uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow)
 		deliver_due(&delivery);
 	channel_ring_all(layer);
 	shm_due_lower(housekeeping, delivery.later);
+	shm_pool_settle(&layer->pool);
 	layer->now = 0;
 	layer->delivering = false;
 	return delivery.delivered;
