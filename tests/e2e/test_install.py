@@ -70,6 +70,7 @@ def answer_of(machine, build, serve):
         {serve} --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
         trap 'kill $(cat pid)' EXIT
         curl -sSm 20 --unix-socket $1/socket http://localhost/over/the/weir || cat log
+        until forebay stat --json http.request | grep -q '"listeners": 2'; do sleep 0.1; done
         trap - EXIT
         kill $(cat pid)
         while [ -e pid ]; do sleep 0.1; done""")
