@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 // layer.h - an attachment from the inside: what the files of channel/ share with each other.
 //
-//   layer.c     attach, detach, fork; housekeeping (reap, expire, flush)
-//   message.c   building and reading a message
-//   send.c      a message into a ring: limits, look-up, waiting for room
-//   receive.c   out of the rings, fairly; sleeping; the descriptor for event loops
-//   reply.c     reply channels (endpoints and their credit) and streams
-//   delay.c     messages that are sent now and delivered later; delay_ring.c, where they wait
-//   drop.c      messages that are dropped on purpose
-//   group.c     groups
-//   metric.c    metrics
-//   stat.c      statistics
+//   layer.c         attach, detach, fork
+//   housekeeping.c  reaping, expiring, flushing
+//   message.c       building and reading a message
+//   send.c          a message into a ring: limits, look-up, waiting for room
+//   receive.c       out of the rings, fairly; sleeping; the descriptor for event loops
+//   peek.c          looking at messages without receiving them
+//   reply.c         reply channels (endpoints and their credit), wills and streams
+//   delay.c         messages that are sent now and delivered later; delay_ring.c, where they wait
+//   drop.c          messages that are dropped on purpose
+//   group.c         groups; history.c, their last messages
+//   metric.c        metrics
+//   stat.c          statistics
 #pragma once
 
 #include <stdbool.h>
