@@ -2,8 +2,8 @@
 // cli.h - the subcommands of `forebay` that use a layer: send, receive, tail, stat, top,
 // group, flush, check.
 //
-// Written on the public interface alone, but for check, which looks below it. Unlike the rest of channel/ it is a program's main: it
-// prints, installs signal handlers and decides exit statuses.
+// Written on the public interface alone, but for check, which looks below it. Unlike the rest of channel/ it is a
+// program's main: it prints, installs signal handlers and decides exit statuses.
 #pragma once
 
 #include <stdbool.h>

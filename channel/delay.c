@@ -331,6 +331,7 @@ static uint64_t deliver(struct forebay *layer, int64_t now)
 		deliver_due(&delivery);
 	channel_ring_all(layer);
 	shm_due_lower(layer->segment.housekeeping, delivery.later);
+	shm_pool_settle(&layer->pool);
 	layer->now = 0;
 	layer->delivering = false;
 	return delivery.delivered;

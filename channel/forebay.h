@@ -46,10 +46,11 @@ enum forebay_outcome {
 	FOREBAY_TIMEOUT = 2, // nothing arrived (no room came) within the time given, which may be 0
 	FOREBAY_GONE = 3,    // the reply channel's connection has ended: nobody will ever read it
 	FOREBAY_TOO_LARGE = 4, // the message, encoded, exceeds FOREBAY_MESSAGE_MAX
-	// Not a name (of a channel, group or metric, as the call wants it); or of a channel of a kind that the call isn't for,
-	// or a reply channel that this layer never made.
+	// Not a name (of a channel, group or metric, as the call wants it); or of a channel of a kind that the call
+	// isn't for, or a reply channel that this layer never made.
 	FOREBAY_BAD_NAME = 5,
-	// Not a JSON object, invalid UTF-8, nested too deep, keys missing; or one that was received, where it is to be sent.
+	// Not a JSON object, invalid UTF-8, nested too deep, keys missing; or one that was received, where it is to be
+	// sent.
 	FOREBAY_BAD_MESSAGE = 6,
 	FOREBAY_NO_MEMORY = 7, // the layer's message blocks are all in use
 	FOREBAY_NO_CHANNEL =
@@ -92,14 +93,16 @@ struct forebay_options {
 	bool replace;      // a layer that was made with other options, and that nobody alive is
 	                   // attached to, is made anew; what waits in it is dropped
 	bool observe; // only look: takes no process slot and changes nothing, so nobody notices. forebay_stat...(),
-	        // _peek() and _watch() work, and what is about the attachment; all else answers -ESTALE. -ENOENT if there is none
+	        // _peek() and _watch() work, and what is about the attachment; all else answers -ESTALE. -ENOENT if
+	        // there is none
 	const char *user; // refuse a layer that isn't this user's ("": this process's own), whoever
 	                  // else is trusted; only root can make one for another user
-	// The resilience mode, for testing applications: per pattern, the first match wins, the percentage of messages to such
-	// channels that are dropped on purpose: "http.request=5,websocket.send!*=0.1". Their senders learn nothing: the send
-	// returns 0, and a group counts the member as reached. Counted as FOREBAY_COUNT_DROPPED_ON_PURPOSE, and not as
-	// sent. Exempt is what comes exactly once (forebay_reply_announce(), forebay_reply_farewell()); a delayed message is
-	// dropped, or not, when it is delivered. Default: none, which costs nothing.
+	// The resilience mode, for testing applications: per pattern, the first match wins, the percentage of messages
+	// to such channels that are dropped on purpose: "http.request=5,websocket.send!*=0.1". Their senders learn
+	// nothing: the send returns 0, and a group counts the member as reached. Counted as
+	// FOREBAY_COUNT_DROPPED_ON_PURPOSE, and not as sent. Exempt is what comes exactly once
+	// (forebay_reply_announce(), forebay_reply_farewell()); a delayed message is dropped, or not, when it is
+	// delivered. Default: none, which costs nothing.
 	const char *drops;
 	// Of what this attachment drops, also in a layer that exists: the same ones of its messages each time. 0:
 	// $FOREBAY_DROP_SEED, a number from 1 on, or else any.
@@ -266,8 +269,8 @@ FOREBAY_API const struct forebay_value *forebay_message_root(struct forebay_mess
 FOREBAY_API const struct forebay_value *forebay_get(
         const struct forebay_value *object, const char *key);
 
-// The same on a message's root, for the usual cases, parsing no more of the envelope than is needed: the string KEY with its length (LENGTH may be
-// NULL), or NULL if absent or no string; an integer or boolean, or the default given.
+// The same on a message's root, for the usual cases, parsing no more of the envelope than is needed: the string KEY
+// with its length (LENGTH may be NULL), or NULL if absent or no string; an integer or boolean, or the default given.
 FOREBAY_API const char *forebay_get_string(
         struct forebay_message *message, const char *key, size_t *length);
 FOREBAY_API int64_t forebay_get_integer(
@@ -335,14 +338,14 @@ FOREBAY_API int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout);
 
 // Sends a copy of MESSAGE, which stays the caller's, to CHANNEL when DELAY milliseconds have passed (from 0 to
-// FOREBAY_DELAY_MAX; 0: at once, as forebay_send() does). Never waits. Until then it waits in the channel
-// "asgi.delay", whose capacity decides how many can (by the patterns; 7680 at most). It is delivered within about 100 ms after it
-// is due, by any of the processes that are attached then: this one needn't stay. If nobody is, the next to attach
-// delivers it, or drops it if it is late by the layer's expiry. At most once, the earliest first; messages
-// that are due at the same time, from one sender, in the order in which they were sent. Its age counts
-// from when it was due. If CHANNEL is full then, delivery is tried again ten times a second until the message has expired
-// (FOREBAY_COUNT_EXPIRED); if it has gone, it is dropped (FOREBAY_COUNT_GONE). A process that is killed while it
-// delivers loses the one message it has in hand (FOREBAY_COUNT_LOST).
+// FOREBAY_DELAY_MAX; 0: at once, as forebay_send() does). Never waits. Until then it waits in the channel "asgi.delay",
+// whose capacity decides how many can (by the patterns; 7680 at most). It is delivered within about 100 ms after it is
+// due, by any of the processes that are attached then: this one needn't stay. If nobody is, the next to attach delivers
+// it, or drops it if it is late by the layer's expiry. At most once, the earliest first; messages that are due at the
+// same time, from one sender, in the order in which they were sent. Its age counts from when it was due. If CHANNEL is
+// full then, delivery is tried again ten times a second until the message has expired (FOREBAY_COUNT_EXPIRED); if it
+// has gone, it is dropped (FOREBAY_COUNT_GONE). A process that is killed while it delivers loses the one message it has
+// in hand (FOREBAY_COUNT_LOST).
 // Returns 0, FOREBAY_FULL (too many wait), FOREBAY_GONE (CHANNEL has ended already), FOREBAY_TOO_LARGE,
 // FOREBAY_BAD_NAME (CHANNEL), FOREBAY_BAD_MESSAGE (also DELAY), FOREBAY_NO_MEMORY, FOREBAY_NO_CHANNEL, -EUCLEAN or
 // -ESTALE; the message will then not be sent. Lock-free.
@@ -359,9 +362,9 @@ FOREBAY_API int forebay_send_after(
 FOREBAY_API void forebay_cork(struct forebay *layer);
 FOREBAY_API void forebay_uncork(struct forebay *layer);
 
-// Adds CHANNEL to (removes it from) the channels this attachment receives from. Makes the channel
-// if it is new. Returns 0, FOREBAY_BAD_NAME (also for "asgi.delay": see forebay_send_after()), FOREBAY_NO_CHANNEL, FOREBAY_GONE (a one-reader channel,
-// such as a body_channel, that has ended) or a negative errno. Listening twice is once.
+// Adds CHANNEL to (removes it from) the channels this attachment receives from. Makes the channel if it is new. Returns
+// 0, FOREBAY_BAD_NAME (also for "asgi.delay": see forebay_send_after()), FOREBAY_NO_CHANNEL, FOREBAY_GONE (a one-reader
+// channel, such as a body_channel, that has ended) or a negative errno. Listening twice is once.
 FOREBAY_API int forebay_listen(struct forebay *layer, const char *channel);
 FOREBAY_API int forebay_ignore(struct forebay *layer, const char *channel);
 
@@ -429,12 +432,11 @@ FOREBAY_API int forebay_reply_open(struct forebay *layer, const char *prefix, ui
 // nothing sent to NAME can ever reach a later reply channel. NAME as forebay_reply_open() gave it.
 FOREBAY_API int forebay_reply_close(struct forebay *layer, const char *name);
 
-// Sends MESSAGE to CHANNEL, as the one which says that the reply channel NAME, opened by this process, has been
-// opened. From then on another message is owed, which says that it has ended:
-// forebay_reply_farewell() sends it, or, if this process ends before, whoever clears up behind it
-// (forebay_reap()) sends {"reply_channel": NAME, "code": 1006, "reason": ""} to websocket.disconnect. Each of the two is sent
-// exactly once or not at all, whichever process dies at whichever instruction: the second if and only if
-// the first was. Returns as forebay_send() with a time-out of 0.
+// Sends MESSAGE to CHANNEL, as the one which says that the reply channel NAME, opened by this process, has been opened.
+// From then on another message is owed, which says that it has ended: forebay_reply_farewell() sends it, or, if this
+// process ends before, whoever clears up behind it (forebay_reap()) sends {"reply_channel": NAME, "code": 1006,
+// "reason": ""} to websocket.disconnect. Each of the two is sent exactly once or not at all, whichever process dies at
+// whichever instruction: the second if and only if the first was. Returns as forebay_send() with a time-out of 0.
 FOREBAY_API int forebay_reply_announce(struct forebay *layer, const char *name, const char *channel,
         struct forebay_message *message);
 
@@ -623,9 +625,10 @@ struct forebay_channel_stat {
 	uint32_t listeners; // processes that listen
 	bool inbox; // all that is sent to one process's reply channels; nobody else can send there
 	struct forebay_statistics statistics;
-	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _DISPLACED, _GONE (to reply
-	// channels that have ended, of their process's inbox), _BAD and _LOST; 0 for the other counters. A lost one is counted as
-	// received too: its receiver died with it. What a reply channel's window refuses is in the layer's counters only.
+	// Messages that were sent and have ended unread, by reason: FOREBAY_COUNT_EXPIRED, _FLUSHED, _DISPLACED, _GONE
+	// (to reply channels that have ended, of their process's inbox), _BAD and _LOST; 0 for the other counters. A
+	// lost one is counted as received too: its receiver died with it. What a reply channel's window refuses is in
+	// the layer's counters only.
 	uint64_t dropped[FOREBAY_COUNTERS];
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // json.h - messages to and from JSON text, over yajl: a writer that appends (json_writer.c), a
-// reader that builds the values of forebay.h (json_reader.c), and lengths (json_string.c).
+// reader that builds the values of forebay.h (json_reader.c), lengths (json_string.c), and memory for yajl
+// (json_scratch.c).
 //
 // Both are meant to be kept: after the first few messages neither calls malloc. What they let
 // through is stricter than yajl: UTF-8 without overlong forms, surrogates or code points above
@@ -16,18 +17,31 @@
 #include "channel/forebay.h"
 
 // ---------------------------------------------------------------------------------------------
+// Memory for yajl
+// ---------------------------------------------------------------------------------------------
+
+// One block, sized beforehand for all that yajl may ask for: it doesn't check what its allocator returns.
+struct channel_json_scratch {
+	char *octets;
+	size_t used, size;
+};
+
+// An allocator that takes from SCRATCH and gives nothing back: it is emptied as a whole, by `used`.
+yajl_alloc_funcs channel_json_scratch_functions(struct channel_json_scratch *scratch);
+
+// ---------------------------------------------------------------------------------------------
 // Writer
 // ---------------------------------------------------------------------------------------------
 
 // Writes one JSON object of at most FOREBAY_MESSAGE_MAX octets. The root object is open from the
 // start (it is depth 1) and closed by finish.
 //
-// The first error sticks: every later call returns it and appends nothing, and so does finish.
-// Invalid UTF-8 is found by finish. Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in
-// an object, a key without a value, an end too many or too few, a put after finish),
-// FOREBAY_TOO_LARGE and -ENOMEM.
+// The first error sticks: every later call returns it and appends nothing, and so does finish. Invalid UTF-8 is found
+// by finish. Errors are FOREBAY_BAD_MESSAGE (invalid UTF-8, nesting, a key in a list, a value without a key in an
+// object, a key without a value, an end too many or too few, a put after finish), FOREBAY_TOO_LARGE and -ENOMEM.
 struct channel_json_writer {
 	yajl_gen gen;
+	struct channel_json_scratch scratch;
 	char *json; // the text so far; kept between messages
 	size_t length, size;
 	char *utf8; // where put_latin1 converts to; kept between messages
@@ -81,8 +95,7 @@ struct channel_json_chunk;
 
 struct channel_json_reader {
 	struct channel_json_chunk *chunks; // of values; the newest, also the largest, first
-	char *scratch;                     // yajl's own memory
-	size_t scratch_used, scratch_size;
+	struct channel_json_scratch scratch;
 	size_t memory, peak; // octets held now, and the most ever held, for tests and statistics
 
 	// The text being read.

@@ -2,8 +2,7 @@
 // json_reader.c - messages from JSON text, over yajl's streaming parser (its tree builder recurses).
 //
 // yajl is given the text in pieces that end behind a quote, as far as it is asked for, so numbers and
-// words are always whole. Its allocations come from one block that is sized beforehand: it doesn't
-// check what its allocator returns. What yajl 2.1 is too lenient about is refused before it sees the text.
+// words are always whole. What yajl 2.1 is too lenient about is refused before it sees the text.
 #include "channel/json.h"
 
 #include <stdlib.h>
@@ -93,76 +92,25 @@ static size_t scratch_needed(size_t text_length)
 
 static bool reserve_scratch(struct channel_json_reader *reader, size_t text_length)
 {
+	struct channel_json_scratch *scratch = &reader->scratch;
 	size_t needed = scratch_needed(text_length);
 
-	reader->scratch_used = 0;
-	if (reader->scratch_size < needed ||
-	        (reader->scratch_size > KEEP_SIZE && needed <= KEEP_SIZE)) {
+	scratch->used = 0;
+	if (scratch->size < needed || (scratch->size > KEEP_SIZE && needed <= KEEP_SIZE)) {
 		size_t size = 4 * SCRATCH_FIXED;
 
 		while (size < needed)
 			size += size / 2;
-		free(reader->scratch);
-		reader->memory -= reader->scratch_size;
-		reader->scratch_size = 0;
-		reader->scratch = malloc(size);
-		if (!reader->scratch)
+		free(scratch->octets);
+		reader->memory -= scratch->size;
+		scratch->size = 0;
+		scratch->octets = malloc(size);
+		if (!scratch->octets)
 			return false;
-		reader->scratch_size = size;
+		scratch->size = size;
 		account(reader, size);
 	}
 	return true;
-}
-
-// In front of every allocation of yajl's; keeps what follows aligned for anything.
-struct allocation {
-	_Alignas(max_align_t) size_t size;
-};
-
-static size_t aligned(size_t size)
-{
-	return (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
-}
-
-static void *scratch_malloc(void *context, size_t size)
-{
-	struct channel_json_reader *reader = context;
-	struct allocation *allocation;
-
-	if (reader->scratch_size - reader->scratch_used < sizeof *allocation + aligned(size))
-		return NULL;
-	allocation = (struct allocation *)(reader->scratch + reader->scratch_used);
-	allocation->size = aligned(size);
-	reader->scratch_used += sizeof *allocation + allocation->size;
-	return allocation + 1;
-}
-
-static void scratch_free(void *context, void *memory)
-{
-	(void)context; // the block is emptied as a whole
-	(void)memory;
-}
-
-// The newest allocation grows in place, as the two buffers do when they are the newest.
-static void *scratch_realloc(void *context, void *memory, size_t size)
-{
-	struct channel_json_reader *reader = context;
-	struct allocation *allocation = memory;
-	void *moved;
-
-	if (!memory)
-		return scratch_malloc(context, size);
-	allocation--;
-	if (size <= allocation->size)
-		return memory;
-	if ((char *)memory + allocation->size == reader->scratch + reader->scratch_used) {
-		reader->scratch_used -= sizeof *allocation + allocation->size;
-		return scratch_malloc(context, size);
-	}
-	moved = scratch_malloc(context, size);
-	if (moved)
-		memcpy(moved, memory, allocation->size);
-	return moved;
 }
 
 void channel_json_reader_init(struct channel_json_reader *reader)
@@ -174,7 +122,7 @@ void channel_json_reader_fini(struct channel_json_reader *reader)
 {
 	while (reader->chunks)
 		drop_chunk(reader);
-	free(reader->scratch);
+	free(reader->scratch.octets);
 	*reader = (struct channel_json_reader){0};
 }
 
@@ -442,10 +390,7 @@ static bool surrogates_paired(const char *text, size_t length)
 
 static yajl_handle make_yajl(struct channel_json_reader *reader)
 {
-	yajl_alloc_funcs alloc = {.malloc = scratch_malloc,
-	        .realloc = scratch_realloc,
-	        .free = scratch_free,
-	        .ctx = reader};
+	yajl_alloc_funcs alloc = channel_json_scratch_functions(&reader->scratch);
 	yajl_handle yajl = yajl_alloc(&callbacks, &alloc, reader);
 
 	if (yajl)

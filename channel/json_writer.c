@@ -13,6 +13,9 @@
 #include "channel/buffer.h"
 #include "channel/utf8.h"
 
+// yajl_gen's handle, and a buffer's that isn't used, take a good half of this; what it writes takes nothing.
+#define SCRATCH_SIZE 1024
+
 _Static_assert(FOREBAY_DEPTH_MAX <= 64, "writer.lists has a bit for each level");
 
 static int fail(struct channel_json_writer *writer, int error)
@@ -100,9 +103,16 @@ static int expect_value(struct channel_json_writer *writer)
 
 int channel_json_writer_init(struct channel_json_writer *writer)
 {
-	*writer = (struct channel_json_writer){.gen = yajl_gen_alloc(NULL)};
-	if (!writer->gen)
+	yajl_alloc_funcs alloc = channel_json_scratch_functions(&writer->scratch);
+
+	*writer = (struct channel_json_writer){
+	        .scratch = {.octets = malloc(SCRATCH_SIZE), .size = SCRATCH_SIZE}};
+	if (writer->scratch.octets)
+		writer->gen = yajl_gen_alloc(&alloc);
+	if (!writer->gen) {
+		channel_json_writer_fini(writer);
 		return -ENOMEM;
+	}
 	yajl_gen_config(writer->gen, yajl_gen_print_callback, append, writer);
 	channel_json_writer_reset(writer);
 	return 0;
@@ -112,6 +122,7 @@ void channel_json_writer_fini(struct channel_json_writer *writer)
 {
 	if (writer->gen)
 		yajl_gen_free(writer->gen);
+	free(writer->scratch.octets);
 	free(writer->json);
 	free(writer->utf8);
 	*writer = (struct channel_json_writer){0};

@@ -455,7 +455,7 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 	if (result == 0 && !options->observe) {
 		layer->cache = layer->last = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
-		        sizeof(struct channel_reply *));
+		        sizeof(struct channel_reply_zone *));
 		if (!layer->cache || !layer->reply_zones)
 			result = fail(-ENOMEM, "out of memory");
 	}

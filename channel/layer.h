@@ -99,7 +99,17 @@ struct channel_reply {
 	uint32_t limit;             // as last granted
 	uint32_t seen;              // one more than the highest sequence number received
 	uint32_t held;              // extents of messages received and not freed
-	struct channel_reply *next; // free one
+	struct channel_reply *next; // free one of its zone
+};
+
+// Those of one zone of endpoints. They stay when it is given back, for messages that were received may name them.
+struct channel_reply_zone {
+	struct channel_reply_zone *next, *before; // of those that are ours and have a free one
+	struct channel_reply *free;
+	uint32_t used; // open, or closed and something is owed for them
+	uint32_t number;
+	bool ours;
+	struct channel_reply replies[SHM_ENDPOINT_ZONE];
 };
 
 // Prefixes of reply channels, kept once each as long as they are used, and a few longer.
@@ -190,8 +200,9 @@ struct forebay {
 	// Reply channels.
 	bool has_inbox;
 	struct shm_ring inbox;
-	struct channel_reply **reply_zones; // by endpoint / SHM_ENDPOINT_ZONE; NULL if not ours
-	struct channel_reply *free_replies;
+	struct channel_reply_zone **reply_zones; // by number; NULL if it was never ours
+	struct channel_reply_zone *free_zones;   // with a free one
+	uint32_t empty_zones;                    // with nothing but free ones: one at most
 	struct channel_prefix *prefixes;
 	uint32_t prefix_count;
 	uint32_t zone_scan;

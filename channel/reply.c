@@ -33,33 +33,93 @@ static int open_inbox(struct forebay *layer)
 	return 0;
 }
 
+static void link_zone(struct forebay *layer, struct channel_reply_zone *zone)
+{
+	zone->before = NULL;
+	zone->next = layer->free_zones;
+	if (zone->next)
+		zone->next->before = zone;
+	layer->free_zones = zone;
+}
+
+static void unlink_zone(struct forebay *layer, struct channel_reply_zone *zone)
+{
+	if (zone->next)
+		zone->next->before = zone->before;
+	if (zone->before)
+		zone->before->next = zone->next;
+	else
+		layer->free_zones = zone->next;
+}
+
 // Takes 64 more endpoints.
 static int add_zone(struct forebay *layer)
 {
-	struct channel_reply *replies;
-	uint32_t zone;
+	uint32_t number =
+	        shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
+	struct channel_reply_zone *zone;
 
-	replies = calloc(SHM_ENDPOINT_ZONE, sizeof *replies);
-	if (!replies)
-		return -ENOMEM;
-	zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
-	if (zone == SHM_HANDLE_NONE) {
+	if (number == SHM_HANDLE_NONE) {
 		// The dead may have them, or what is owed for them.
 		(void)channel_make_room(layer);
 		channel_wills_execute(layer);
-		zone = shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
+		number =
+		        shm_endpoint_take_zone(&layer->segment, layer->self.uid, &layer->zone_scan);
 	}
-	if (zone == SHM_HANDLE_NONE) {
-		free(replies);
+	if (number == SHM_HANDLE_NONE)
 		return FOREBAY_NO_CHANNEL;
+	zone = layer->reply_zones[number];
+	if (!zone)
+		zone = calloc(1, sizeof *zone);
+	if (!zone) {
+		shm_will_release(&layer->segment, number);
+		return -ENOMEM;
 	}
-	layer->reply_zones[zone] = replies;
+	layer->reply_zones[number] = zone;
+	zone->number = number;
+	zone->ours = true;
+	zone->free = NULL;
 	for (int i = SHM_ENDPOINT_ZONE - 1; i >= 0; i--) {
-		replies[i].index = zone * SHM_ENDPOINT_ZONE + (uint32_t)i;
-		replies[i].next = layer->free_replies;
-		layer->free_replies = &replies[i];
+		zone->replies[i].index = number * SHM_ENDPOINT_ZONE + (uint32_t)i;
+		zone->replies[i].next = zone->free;
+		zone->free = &zone->replies[i];
 	}
+	link_zone(layer, zone);
+	layer->empty_zones++;
 	return 0;
+}
+
+static struct channel_reply *take_reply(struct forebay *layer)
+{
+	struct channel_reply_zone *zone = layer->free_zones;
+	struct channel_reply *reply = zone->free;
+
+	zone->free = reply->next;
+	if (zone->used++ == 0)
+		layer->empty_zones--;
+	if (!zone->free)
+		unlink_zone(layer, zone);
+	return reply;
+}
+
+// A zone of which nothing is in use is given back, for others to open reply channels in: but for one, where there are
+// so many that every process may have one.
+static void give_reply_back(struct forebay *layer, struct channel_reply *reply)
+{
+	struct channel_reply_zone *zone = layer->reply_zones[reply->index / SHM_ENDPOINT_ZONE];
+	uint32_t zones = layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE;
+	uint32_t spare = zones >= 2 * SHM_PROCESSES ? 1 : 0;
+
+	if (!zone->free)
+		link_zone(layer, zone);
+	reply->next = zone->free;
+	zone->free = reply;
+	if (--zone->used > 0 || layer->empty_zones++ < spare)
+		return;
+	layer->empty_zones--;
+	unlink_zone(layer, zone);
+	zone->ours = false;
+	shm_will_release(&layer->segment, zone->number);
 }
 
 static int find_prefix(struct forebay *layer, const char *name, struct channel_prefix **out)
@@ -120,14 +180,13 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
 	known->uses++;
 	if (!layer->has_inbox)
 		result = open_inbox(layer);
-	if (result == 0 && !layer->free_replies)
+	if (result == 0 && !layer->free_zones)
 		result = add_zone(layer);
 	if (result != 0) {
 		channel_prefix_unuse(layer, known);
 		return channel_count_refusal(layer, result);
 	}
-	reply = layer->free_replies;
-	layer->free_replies = reply->next;
+	reply = take_reply(layer);
 	reply->owner = owner;
 	reply->prefix = known;
 	reply->window = window ? window : known->window;
@@ -144,10 +203,11 @@ int forebay_reply_open(struct forebay *layer, const char *prefix, uint32_t windo
 
 static struct channel_reply *reply_at(struct forebay *layer, uint32_t index)
 {
-	if (index >= layer->segment.geometry.endpoints ||
-	        !layer->reply_zones[index / SHM_ENDPOINT_ZONE])
-		return NULL;
-	return &layer->reply_zones[index / SHM_ENDPOINT_ZONE][index % SHM_ENDPOINT_ZONE];
+	struct channel_reply_zone *zone = index < layer->segment.geometry.endpoints
+	                                          ? layer->reply_zones[index / SHM_ENDPOINT_ZONE]
+	                                          : NULL;
+
+	return zone && zone->ours ? &zone->replies[index % SHM_ENDPOINT_ZONE] : NULL;
 }
 
 struct channel_reply *channel_reply_find(struct forebay *layer, uint32_t index, uint64_t generation)
@@ -196,8 +256,7 @@ static void reuse_reply(struct forebay *layer, struct channel_reply *reply)
 {
 	if (shm_will_state(&layer->segment, reply->index) != SHM_WILL_NONE)
 		return;
-	reply->next = layer->free_replies;
-	layer->free_replies = reply;
+	give_reply_back(layer, reply);
 }
 
 int forebay_reply_close(struct forebay *layer, const char *name)
@@ -365,13 +424,12 @@ void channel_reply_heal(struct forebay *layer)
 	uint32_t zones = layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE;
 
 	for (uint32_t i = 0; i < zones * SHM_ENDPOINT_ZONE; i++) {
-		struct channel_reply *reply;
+		struct channel_reply *reply = reply_at(layer, i);
 
-		if (!layer->reply_zones[i / SHM_ENDPOINT_ZONE]) {
+		if (!reply) {
 			i += SHM_ENDPOINT_ZONE - 1;
 			continue;
 		}
-		reply = reply_at(layer, i);
 		if (reply->generation && reply->held == 0) {
 			uint32_t next = shm_endpoint_next(&layer->segment, i);
 

@@ -618,6 +618,7 @@ static int send_waiting(struct forebay *layer, const char *channel, enum channel
 
 void channel_sent(struct forebay *layer)
 {
+	shm_pool_settle(&layer->pool);
 	// Who only sends keeps the house, too. The time is that of the message: none is asked for.
 	if (layer->now != 0)
 		channel_housekeep(layer, layer->now, false);

@@ -14,8 +14,11 @@ enum {
 	VAIN_SEARCH = 16384, // blocks that are looked at when the search before found none
 	SEARCH_SHARE = 16,   // blocks of a search in vain that an allocation after it stands for
 	CIRCLE_ZONES = 8,    // of the largest blocks, that a process goes round if there are plenty
-	CIRCLE_LOOK = 256,   // zones that are looked at to see that
-	SHORT_LOOK = 256,    // blocks of a size that are looked at to see how many are free
+	ZONES_LOOK = 256,    // zones that are looked at to see that
+	KEPT_SHARE =
+	        4, // of a size's zones, that a process keeps at most between two messages: one in so many
+	SCARCE_TRUST = 16, // claims for which zones that were scarce are taken for scarce
+	SHORT_LOOK = 256,  // blocks of a size that are looked at to see how many are free
 };
 
 #define PREFETCH_TURNS 4 // ahead of the next block
@@ -42,6 +45,7 @@ int shm_pool_init(struct shm_pool *pool, struct shm_segment *segment, uint64_t u
 		}
 		// Processes begin at different places, so that they seldom want the same zone.
 		class->scan = SHM_UID_SLOT(uid) % class->room;
+		class->last = SHM_HANDLE_NONE;
 	}
 	return 0;
 }
@@ -63,12 +67,12 @@ static int class_of(const struct shm_pool *pool, uint32_t handle)
 	return class;
 }
 
-// Takes one more zone of the class, if one is unowned. Acquire: pairs with the release of its last owner.
-static bool claim_zone(struct shm_pool *pool, int i)
+// Takes one more zone of the class, if one of the next *LEFT is unowned. Acquire: pairs with the release of its last owner.
+static bool claim_zone(struct shm_pool *pool, int i, uint32_t *left)
 {
 	struct shm_pool_class *class = &pool->class[i];
 
-	for (uint32_t k = 0; k < class->room; k++) {
+	for (; *left > 0; --*left) {
 		uint32_t zone = class->scan;
 		shm_atomic64 *word = &pool->segment->zones[pool->first_zone[i] + zone];
 		uint64_t nobody = 0;
@@ -76,13 +80,35 @@ static bool claim_zone(struct shm_pool *pool, int i)
 		class->scan = zone + 1 == class->room ? 0 : zone + 1;
 		if (class->owned < class->room && load_relaxed(word) == 0 &&
 		        cas_acquire(word, &nobody, pool->uid)) {
+			// Back in the only one that we had, we go on where we were.
+			if (class->owned > 0 || zone != class->last)
+				class->at_block = 0;
 			class->at_zone = class->owned;
-			class->at_block = 0;
 			class->zones[class->owned++] = zone;
+			class->claims++;
+			pool->claimed = true;
+			--*left;
 			return true;
 		}
 	}
 	return false;
+}
+
+// Gives back the zone at PLACE of ours.
+static void give_back(struct shm_pool *pool, int i, uint32_t place)
+{
+	struct shm_pool_class *class = &pool->class[i];
+	uint32_t zone = class->zones[place];
+
+	class->zones[place] = class->zones[--class->owned];
+	if (class->at_zone == place) {
+		class->at_zone = 0;
+		class->at_block = class->owned > 0 ? 0 : class->at_block;
+	} else if (class->at_zone == class->owned) {
+		class->at_zone = place;
+	}
+	class->last = zone;
+	store_release(&pool->segment->zones[pool->first_zone[i] + zone], 0);
 }
 
 // Where in its zone the block is that is used as number TURN.
@@ -132,17 +158,24 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 	return NULL;
 }
 
+// How many of the class's zones are nobody's, as a share of *LOOKED.
+static uint32_t count_unowned(const struct shm_pool *pool, int i, uint32_t *looked)
+{
+	const shm_atomic64 *zones = &pool->segment->zones[pool->first_zone[i]];
+	uint32_t room = pool->class[i].room, unowned = 0;
+
+	*looked = room < ZONES_LOOK ? room : ZONES_LOOK;
+	for (uint32_t k = 0; k < *looked; k++)
+		unowned += load_relaxed(&zones[(uint64_t)k * room / *looked]) == 0;
+	return unowned;
+}
+
 // Whether half of the largest blocks' zones are nobody's, and enough for another process's circle.
 static bool has_plenty(const struct shm_pool *pool)
 {
-	const shm_atomic64 *zones = &pool->segment->zones[pool->first_zone[LARGEST]];
-	uint32_t count =
-	        pool->class[LARGEST].room < CIRCLE_LOOK ? pool->class[LARGEST].room : CIRCLE_LOOK;
-	uint32_t unowned = 0;
+	uint32_t looked, unowned = count_unowned(pool, LARGEST, &looked);
 
-	for (uint32_t i = 0; i < count; i++)
-		unowned += load_relaxed(&zones[i]) == 0;
-	return unowned > count / 2 && unowned > CIRCLE_ZONES;
+	return unowned > looked / 2 && unowned > CIRCLE_ZONES;
 }
 
 // What the receiver has just read lies in its own core's cache, and to write there takes longer than anything else
@@ -150,9 +183,31 @@ static bool has_plenty(const struct shm_pool *pool)
 // a block's turn comes round, its lines are in the cache that all cores share.
 static void widen_circle(struct shm_pool *pool)
 {
+	uint32_t left = pool->class[LARGEST].room;
+
 	while (pool->class[LARGEST].owned < CIRCLE_ZONES && has_plenty(pool) &&
-	        claim_zone(pool, LARGEST))
+	        claim_zone(pool, LARGEST, &left))
 		;
+}
+
+// Looks in zones that are nobody's, at most ZONES of them. We take none where nothing is FREE: were we stopped then, it
+// would be nobody else's when something is.
+static struct shm_block_mem *search_unowned(
+        struct shm_pool *pool, int i, uint32_t zones, uint32_t *handle)
+{
+	struct shm_pool_class *class = &pool->class[i];
+	uint32_t left = class->room, at_zone = class->at_zone, at_block = class->at_block;
+
+	for (; zones > 0 && claim_zone(pool, i, &left); zones--) {
+		struct shm_block_mem *block = search(pool, i, shm_class_zone(i), handle);
+
+		if (block)
+			return block;
+		give_back(pool, i, class->owned - 1);
+		class->at_zone = at_zone < class->owned ? at_zone : 0;
+		class->at_block = at_block;
+	}
+	return NULL;
 }
 
 // Finds a FREE block of the class. Blocks are used in turn, which finds a free one at the first look while
@@ -170,14 +225,15 @@ static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *
 	far -= near;
 	block = search(pool, i, near, handle);
 	// What has been looked at isn't looked at again: a search of full memory is one pass.
-	while (!block && claim_zone(pool, i))
-		block = search(pool, i, shm_class_zone(i), handle);
+	if (!block)
+		block = search_unowned(pool, i,
+		        class->vain ? VAIN_SEARCH / shm_class_zone(i) : class->room, handle);
 	if (!block)
 		block = search(
 		        pool, i, class->vain && far > VAIN_SEARCH ? VAIN_SEARCH : far, handle);
 	class->vain = !block;
 	// A search in vain is paid for by the next so many allocations, which use a larger size at once.
-	class->skip = block ? 0 : class->owned * shm_class_zone(i) / SEARCH_SHARE;
+	class->skip = block ? 0 : class->room * shm_class_zone(i) / SEARCH_SHARE;
 	return block;
 }
 
@@ -357,16 +413,44 @@ bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t l
 
 void shm_pool_trim(struct shm_pool *pool)
 {
+	for (int i = 0; i < SHM_CLASSES; i++)
+		while (pool->class[i].owned > 1)
+			give_back(pool, i, pool->class[i].owned - 1);
+}
+
+// How many zones we may keep. While more than half of them are nobody's, enough for messages to be written in turn to
+// what was read some time ago; then none, so that half of them are left for those at work, however many others there
+// are that had some and do nothing now.
+static uint32_t keepable(struct shm_pool *pool, int i)
+{
+	struct shm_pool_class *class = &pool->class[i];
+	uint32_t looked, keep = class->room / KEPT_SHARE;
+
+	if (class->scarce && class->claims < SCARCE_TRUST)
+		return 0;
+	class->claims = 0;
+	class->scarce = count_unowned(pool, i, &looked) <= looked / 2;
+	if (class->scarce)
+		return 0;
+	return keep < CIRCLE_ZONES ? CIRCLE_ZONES : keep;
+}
+
+void shm_pool_settle_claims(struct shm_pool *pool)
+{
 	for (int i = 0; i < SHM_CLASSES; i++) {
 		struct shm_pool_class *class = &pool->class[i];
+		uint32_t keep = class->owned > 0 ? keepable(pool, i) : 0;
 
-		while (class->owned > 1) {
-			uint32_t zone = class->zones[--class->owned];
-
-			store_release(&pool->segment->zones[pool->first_zone[i] + zone], 0);
+		// The last one is where we go on, if it is still nobody's.
+		while (class->owned > keep && class->owned > 1)
+			give_back(pool, i,
+			        class->at_zone == 0 ? class->owned - 1 : class->at_zone - 1);
+		if (class->owned > keep) {
+			class->scan = class->zones[0];
+			give_back(pool, i, 0);
 		}
-		class->at_zone = 0;
 	}
+	pool->claimed = false;
 }
 
 bool shm_pool_is_short(const struct shm_pool *pool)

@@ -107,9 +107,13 @@ struct shm_pool {
 		uint32_t owned, room;
 		uint32_t at_zone, at_block; // where the next search begins
 		uint32_t scan;              // where the next search for an unowned zone begins
+		uint32_t last;              // the zone that was given back last
 		bool vain;                  // the last search found nothing
 		uint32_t skip;              // allocations that don't search here, because of that
+		bool scarce;     // most zones were somebody's when that was looked at ...
+		uint32_t claims; // ... so many zones ago, which we have taken since
 	} class[SHM_CLASSES];
+	bool claimed; // a zone, since the last shm_pool_settle()
 };
 
 // Returns 0 or -ENOMEM.
@@ -158,6 +162,16 @@ bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t l
 
 // Gives back zones that this process doesn't need while it sleeps: all but one of each class.
 void shm_pool_trim(struct shm_pool *pool);
+
+// After each message: gives back what is more than this process may keep until the next, for as long as that may take.
+// While it isn't about to send, it may be stopped, or busy with something else for hours, and all that it owns is nobody
+// else's. When all processes do so, more than half of the zones of each size are left for those who send.
+void shm_pool_settle_claims(struct shm_pool *pool);
+static inline void shm_pool_settle(struct shm_pool *pool)
+{
+	if (pool->claimed)
+		shm_pool_settle_claims(pool);
+}
 
 // Whether more than half of the blocks of some class aren't FREE. Looks at a part of the blocks of a large class.
 bool shm_pool_is_short(const struct shm_pool *pool);

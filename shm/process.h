@@ -26,9 +26,9 @@ enum shm_sleep {
 	SHM_ASLEEP_ROOM = 3,  // on the word, for room to send: messages don't wake it, nudges do
 };
 
-// The counters that this layer knows, of those that the layer above defines. It writes GONE, EXPIRED, LOST and DISPLACED, of
-// messages that end unread. Each is counted before its memory is free:
-// a death in between leaves it HELD, and then it is counted once more, as lost, but never not at all.
+// The counters that this layer knows, of those that the layer above defines. It writes GONE, EXPIRED, LOST and
+// DISPLACED, of messages that end unread. Each is counted before its memory is free: a death in between leaves it HELD,
+// and then it is counted once more, as lost, but never not at all.
 enum shm_counter {
 	SHM_COUNT_SENT = 0,
 	SHM_COUNT_FULL = 2,    // sends refused

@@ -98,8 +98,9 @@ enum shm_result shm_ring_push(
 // SHM_EMPTY is found without writing anything. Lock-free.
 enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle);
 
-// Claims the oldest message, as shm_ring_pop() does, if it was sent before FROM or after TO (ms), at a time
-// that is no time; if it waits for its time, TO is SHM_DUE_AHEAD later. SHM_EMPTY if it wasn't. What is claimed is what was looked at, whoever else receives.
+// Claims the oldest message, as shm_ring_pop() does, if it was sent before FROM or after TO (ms), at a time that is no
+// time; if it waits for its time, TO is SHM_DUE_AHEAD later. SHM_EMPTY if it wasn't. What is claimed is what was looked
+// at, whoever else receives.
 enum shm_result shm_ring_pop_outside(
         struct shm_ring *ring, struct shm_pool *pool, int64_t from, int64_t to, uint32_t *handle);
 

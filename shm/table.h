@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // table.h - the channels and groups of a layer by name: a hash table of lists, lock-free, with reuse.
 //
-// Channels lie in an array, behind them groups, which are entries without a ring (see group.h); a bucket is a list of links (Harris, "A pragmatic implementation of
-// non-blocking linked-lists", DISC 2001):
+// Channels lie in an array, behind them groups, which are entries without a ring (see group.h); a bucket is a list of
+// links (Harris, "A pragmatic implementation of non-blocking linked-lists", DISC 2001):
 //
 //   link word    generation:32 | index + 1:21 | tag:10 | mark:1
 //
@@ -121,8 +121,9 @@ enum shm_result shm_table_make_group(
 // Fills RING for channel INDEX as it is now, whatever its state. False if INDEX is out of bounds.
 bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ring);
 
-// Ends the channel: SHM_OK; SHM_FULL if messages wait and FORCE is false, or somebody else is ending
-// it or listens and FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED (may be NULL), and as GONE.
+// Ends the channel: SHM_OK; SHM_FULL if messages wait and FORCE is false, or somebody else is ending it or listens and
+// FORCE is false; SHM_CLOSED if it had ended before. FORCE drops its messages, counted in *DROPPED (may be NULL), and
+// as GONE.
 enum shm_result shm_table_end(
         struct shm_table *table, struct shm_ring *ring, bool force, uint64_t *dropped);
 

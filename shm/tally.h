@@ -40,13 +40,14 @@ struct shm_tally_mem {
 void shm_pace_begin(struct shm_pace_mem *pace, uint64_t number, int64_t now);
 void shm_pace_mark(struct shm_pace_mem *pace, uint64_t number, int64_t now);
 
-// By how much the number, which is NUMBER at NOW, has grown in the last second; if it wasn't marked for longer,
-// its average since then, a second; nothing if it is less than was marked. Of MOST in all: whatever the marks say, the result is
-// from 0 to MOST.
+// By how much the number, which is NUMBER at NOW, has grown in the last second; if it wasn't marked for longer, its
+// average since then, a second; nothing if it is less than was marked. Of MOST in all: whatever the marks say, the
+// result is from 0 to MOST.
 double shm_pace_rate(const struct shm_pace_mem *pace, uint64_t number, uint64_t most, int64_t now);
 
 // Adds to what is counted of COUNTER in that GENERATION of the channel: SHM_COUNT_FULL, _EXPIRED, _FLUSHED, _GONE,
-// _LOST, _DISPLACED, _BAD or _MOVED; others aren't kept by channels. Lock-free: a failed CAS means that another has counted.
+// _LOST, _DISPLACED, _BAD or _MOVED; others aren't kept by channels. Lock-free: a failed CAS means that another has
+// counted.
 void shm_tally_add(struct shm_tally_mem *tally, uint32_t generation, enum shm_counter counter,
         uint64_t number);
 uint64_t shm_tally_count(

@@ -634,14 +634,20 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 	static char data[60000];
 	struct forebay_message *out = forebay_message_new(layer), *in;
 
+	uint32_t zones = layer->segment.geometry.blocks[2] / shm_class_zone(2);
+
+	// Three zones' worth, which leaves more than half of them to others, so we keep them.
+	EXPECT_INT(zones, 7);
 	forebay_set_content(out, data, sizeof data, FOREBAY_BINARY);
-	while (forebay_send(layer, "x", out, 0) == 0)
-		;
+	for (uint32_t i = 0; i < 3 * shm_class_zone(2); i++)
+		EXPECT_INT(forebay_send(layer, "x", out, 0), 0);
 	EXPECT_INT(forebay_flush(layer, "x", NULL), 0);
 	forebay_message_free(out);
-	// Every block is free, but all zones are ours: the other asks, and gets some once we look.
+	// The other one gets what is nobody's, asks for more, and gets some once we look.
 	out = forebay_message_new(other);
 	forebay_set_content(out, data, sizeof data, FOREBAY_BINARY);
+	for (uint32_t i = 0; i < 4 * shm_class_zone(2); i++)
+		EXPECT_INT(forebay_send(other, "x", out, 0), 0);
 	EXPECT_INT(forebay_send(other, "x", out, 0), FOREBAY_NO_MEMORY);
 	EXPECT(forebay_fd(layer) >= 0);
 	EXPECT_INT(forebay_receive(layer, 0, &in), FOREBAY_TIMEOUT);

@@ -226,6 +226,75 @@ TEST(when_all_reply_channels_are_open_the_next_is_refused_until_one_is_closed)
 	discard(other);
 }
 
+// Opens reply channels until it is refused. Returns how many.
+static int open_replies(struct forebay *layer, char names[][FOREBAY_NAME_SIZE], int max)
+{
+	int count = 0;
+
+	while (count < max && forebay_reply_open(layer, "r", 0, NULL, names[count]) == 0)
+		count++;
+	return count;
+}
+
+TEST(reply_channels_that_one_process_has_closed_can_be_opened_by_another)
+{
+	enum { ALL = 1024 };
+	static char names[ALL + 1][FOREBAY_NAME_SIZE];
+	struct forebay_options options = {
+	        .size = 8 << 20, .channels = 16, .reply_channels = ALL, .capacities = "r!*=4"};
+	struct forebay *first = attach(&options), *second = attach(&options);
+	struct forebay_message *kept[2];
+
+	for (int round = 0; round < 3; round++) {
+		EXPECT_INT(open_replies(first, names, ALL + 1), ALL);
+		EXPECT_INT(
+		        forebay_reply_open(second, "r", 0, NULL, names[ALL]), FOREBAY_NO_CHANNEL);
+		// Messages that were received, and one that wasn't, outlive their reply channels.
+		EXPECT_INT(send_octets(second, names[0], 10), 0);
+		EXPECT_INT(send_octets(second, names[ALL - 1], 10), 0);
+		EXPECT_INT(send_octets(second, names[ALL / 2], 10), 0);
+		EXPECT_INT(forebay_receive(first, 0, &kept[0]), 0);
+		EXPECT_INT(forebay_receive(first, 0, &kept[1]), 0);
+		for (int i = 0; i < ALL; i++)
+			EXPECT_INT(forebay_reply_close(first, names[i]), 0);
+		EXPECT_INT(open_replies(second, names, ALL + 1), ALL);
+		EXPECT(!forebay_message_owner(kept[0]));
+		forebay_message_free(kept[0]);
+		forebay_message_free(kept[1]);
+		EXPECT_INT(drain(first), 0);
+		for (int i = 0; i < ALL; i++)
+			EXPECT_INT(send_octets(first, names[i], 10), 0);
+		EXPECT_INT(drain(second), ALL);
+		for (int i = ALL - 1; i >= 0; i--)
+			EXPECT_INT(forebay_reply_close(second, names[i]), 0);
+	}
+	forebay_close(first);
+	forebay_close(second);
+}
+
+TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
+{
+	struct forebay *idle = attach_small(), *others[40];
+	static const size_t lengths[] = {10, 2000, 60000};
+
+	EXPECT_INT(forebay_listen(idle, "wide"), 0);
+	for (size_t i = 0; i < 40; i++)
+		others[i] = attach_small();
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		while (send_octets(idle, "wide", lengths[i]) == 0)
+			continue;
+		(void)drain(idle);
+		// More of them than there are zones of some sizes. None does anything but this.
+		for (size_t k = 0; k < 40; k++) {
+			EXPECT_INT(send_octets(others[k], "wide", lengths[i]), 0);
+			EXPECT_INT(drain(idle), 1);
+		}
+	}
+	for (size_t i = 0; i < 40; i++)
+		forebay_close(others[i]);
+	forebay_close(idle);
+}
+
 TEST(when_all_process_slots_are_taken_the_next_is_told_so_until_one_leaves)
 {
 	struct forebay *first = attach_small(), *layers[SHM_PROCESSES], *one_more;

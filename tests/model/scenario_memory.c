@@ -22,6 +22,34 @@ MODEL_SCENARIO(zones) = {
         .audit = support_audit_all,
 };
 
+static void settle_between(struct model_own *own)
+{
+	for (uint64_t number = 1; number <= 2; number++) {
+		(void)support_send(own, &own->ring[0], MESSAGE(support_number(own), number));
+		shm_pool_settle(&own->pool);
+	}
+}
+
+static void settle_after(struct model_own *own)
+{
+	support_send_1(own);
+	shm_pool_settle(&own->pool);
+}
+
+MODEL_SCENARIO(scarce_zones) = {
+        .name = "memory/scarce_zones",
+        .intent = "two who keep no zone between their messages: one may die with that of the other",
+        .processes = 3,
+        .killable = 1,
+        .kills = 1,
+        .channels = 1,
+        .zones = 2,
+        .zone = 1,
+        .setup = support_open_2,
+        .run = {settle_between, settle_after, support_receive_1},
+        .audit = support_audit_all,
+};
+
 static void reap_and_send(struct model_own *own)
 {
 	support_reap(own);

@@ -125,6 +125,86 @@ TEST(zones_not_needed_are_given_back_to_others)
 	discard();
 }
 
+// Fills memory with messages of LENGTH octets, frees them, and does nothing from then on.
+static uint32_t burst(struct attachment *attachment, uint32_t length)
+{
+	uint32_t handles[512], count = 0;
+	struct shm_buffer buffer;
+
+	while (count < 512 && shm_pool_alloc(&attachment->pool, length, &buffer)) {
+		handles[count++] = buffer.handle;
+		shm_pool_settle(&attachment->pool);
+	}
+	shm_pool_settle(&attachment->pool);
+	for (uint32_t i = 0; i < count; i++)
+		shm_pool_free(&attachment->pool, handles[i]);
+	return count;
+}
+
+TEST(who_has_sent_much_and_does_nothing_any_more_keeps_little_from_the_others)
+{
+	static const uint32_t lengths[] = {100, 3000, 60000};
+
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		struct attachment a, b;
+		uint32_t count;
+
+		attach(&a);
+		attach(&b);
+		count = burst(&a, lengths[i]);
+		EXPECT(burst(&b, lengths[i]) > count / 2);
+		// The other way round, and then with neither of them empty-handed.
+		EXPECT(burst(&a, lengths[i]) > count / 2);
+		EXPECT(burst(&b, lengths[i]) > count / 2);
+		detach(&a);
+		EXPECT_INT(burst(&b, lengths[i]), count);
+		detach(&b);
+		discard();
+	}
+}
+
+TEST(more_processes_than_zones_can_send_one_after_the_other)
+{
+	enum { PROCESSES = 40 };
+	static struct attachment all[PROCESSES];
+
+	for (int i = 0; i < PROCESSES; i++) {
+		struct shm_buffer buffer;
+
+		attach(&all[i]);
+		EXPECT(shm_pool_alloc(&all[i].pool, 60000, &buffer));
+		shm_pool_free(&all[i].pool, buffer.handle);
+		shm_pool_settle(&all[i].pool);
+	}
+	for (int i = 0; i < PROCESSES; i++)
+		detach(&all[i]);
+	discard();
+}
+
+TEST(a_search_in_vain_keeps_no_zone)
+{
+	struct attachment a, b, c;
+	struct shm_buffer buffer;
+	uint32_t handles[64], count = 0;
+
+	attach(&a);
+	attach(&b);
+	attach(&c);
+	while (count < 64 && shm_pool_alloc(&a.pool, 60000, &buffer))
+		handles[count++] = buffer.handle;
+	shm_pool_settle(&a.pool);
+	// Were it stopped now, ...
+	EXPECT(!shm_pool_alloc(&b.pool, 60000, &buffer));
+	for (uint32_t i = 0; i < count; i++)
+		shm_pool_free(&a.pool, handles[i]);
+	EXPECT(shm_pool_alloc(&c.pool, 60000, &buffer));
+	shm_pool_free(&c.pool, buffer.handle);
+	detach(&a);
+	detach(&b);
+	detach(&c);
+	discard();
+}
+
 TEST(scribbled_headers_are_refused_and_freeing_them_does_no_harm)
 {
 	struct attachment a;
