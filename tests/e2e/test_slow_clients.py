@@ -44,7 +44,7 @@ def fill(layer, name, client, length, **keys):
             assert outcome == Outcome.NO_MEMORY and time.monotonic() < deadline, outcome
 
 
-def exchange_quickly(server, layer, client):
+def exchange(server, layer, client):
     """What another client gets meanwhile."""
     client.get("/quick")
     name = layer.receive()["reply_channel"]
@@ -55,6 +55,10 @@ def exchange_quickly(server, layer, client):
         if number == 0:
             assert client.read_head().status == 200
         assert len(client.read_chunk()) == CHUNK
+
+
+def exchange_quickly(server, layer, client):
+    exchange(server, layer, client)
     server.wait_for(lambda: used_large_blocks(server) <= 32, "the memory")
 
 
@@ -147,7 +151,7 @@ def test_who_takes_nothing_is_cut_when_there_is_no_memory_for_it(serve):
         server.wait_for_log("cut that took nothing")
         assert layer.send(names[0], {"more_content": True}, "more", 0) == Outcome.GONE
         with server.client() as quick:
-            exchange_quickly(server, layer, quick)
+            exchange(server, layer, quick)
 
 
 def test_a_workers_own_memory_is_bounded(serve):
