@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "shm/cell.h"
@@ -24,7 +26,8 @@
 
 #define LAYOUT_VERSION 12
 #define PAGE           4096
-#define OPEN_TRIES     16 // of one attach, because others removed the segment under it
+#define PIECE          (1u << 20) // octets that are allocated at a time
+#define OPEN_TRIES     16         // of one attach, because others removed the segment under it
 
 static const char magic[8] = "forebay\n";
 
@@ -281,12 +284,30 @@ static void write_table(struct shm_segment *segment)
 	}
 }
 
+// Allocates SIZE octets of FILE. A signal may interrupt that, and then nothing of the piece is allocated: so in small
+// pieces, or with a timer running there would never be an end to a large one. 0 or a positive errno.
+static int allocate(int file, uint64_t size)
+{
+	uint64_t done = 0;
+
+	while (done < size) {
+		uint64_t piece = size - done < PIECE ? size - done : PIECE;
+		int error = posix_fallocate(file, (off_t)done, (off_t)piece);
+
+		if (error == 0)
+			done += piece;
+		else if (error != EINTR)
+			return error;
+	}
+	return 0;
+}
+
 // Fills a file of SIZE octets in. Allocated whole: a full file system must be an error here, not a SIGBUS
 // later.
 static int fill_file(struct shm_segment *segment, int file, const char *path,
         const struct shm_terms *terms, uint64_t size, const struct shm_complaint *complaint)
 {
-	int error = posix_fallocate(file, 0, (off_t)size);
+	int error = allocate(file, size);
 
 	if (error)
 		return shm_complain(complaint, -error,
@@ -411,12 +432,23 @@ static int judge_file(const struct shm_segment *segment, const struct stat *stat
 	return 0;
 }
 
+// Whether parts of the file aren't there, which were when it was made: to touch one in a full file system is a SIGBUS.
+// Only a tmpfs is sure to say so.
+static bool has_holes(int file, const struct stat *stat)
+{
+	struct statfs system;
+
+	return fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC &&
+	       (uint64_t)stat->st_blocks * 512 < (uint64_t)stat->st_size;
+}
+
 // Opens the file, and reads and checks its header. -ENOENT without a complaint if there is none.
 static int open_file(struct shm_segment *segment, int mode, const char *path, struct stat *stat,
         const struct shm_complaint *complaint)
 {
 	struct shm_header header;
 	ssize_t got;
+	int result;
 
 	// Without O_NONBLOCK a FIFO of that name would hold us up.
 	segment->file = shm_descriptor_lift(openat(
@@ -450,7 +482,14 @@ static int open_file(struct shm_segment *segment, int mode, const char *path, st
 		        "%s/" SHM_SEGMENT_NAME
 		        ": truncated (%zu octets); stop what uses it, then `rm -r %s`",
 		        path, segment->size, path);
-	return check_header(segment, &header, path, complaint);
+	result = check_header(segment, &header, path, complaint);
+	if (result == 0 && has_holes(segment->file, stat))
+		return shm_complain(complaint, -EPROTO,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": damaged (%llu of %zu octets are there, the rest is holes); stop what uses "
+		        "it, then `rm -r %s`",
+		        path, (unsigned long long)stat->st_blocks * 512, segment->size, path);
+	return result;
 }
 
 static int map_file(struct shm_segment *segment, int protection, const char *path,
@@ -576,7 +615,7 @@ int shm_segment_open(struct shm_segment *segment, const char *path, const struct
 		        (long long)terms->owner, strerror(-result));
 	else
 		result = find_or_make(segment, path, terms, &complaint);
-	if (result == -ENOENT)
+	if (result == -ENOENT && !terms->geometry)
 		shm_complain(&complaint, result, "%s: no such layer; start `forebay serve`", path);
 	if (result < 0)
 		shm_segment_fini(segment);
