@@ -357,7 +357,8 @@ static int open_segment(
 // Why a segment that is open could not be opened once more, for a lock of its own.
 static int fail_to_reopen(const struct forebay *layer, int error)
 {
-	return fail(error, "layer \"%s\": cannot open its segment again as /proc/self/fd/%d: %s; %s",
+	return fail(error,
+	        "layer \"%s\": cannot open its segment again as /proc/self/fd/%d: %s; %s",
 	        layer->name, layer->segment.file, strerror(-error),
 	        error == -EMFILE ? "allow more open files (ulimit -n)" : "is /proc mounted?");
 }

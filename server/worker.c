@@ -481,7 +481,8 @@ static int add_events(struct worker *worker)
 	int fd = forebay_fd(worker->layer), result;
 
 	if (fd < 0) {
-		log_error("layer %s: cannot make the FIFO that wakes it, in the layer's directory: %s; "
+		log_error("layer %s: cannot make the FIFO that wakes it, in the layer's directory: "
+		          "%s; "
 		          "make room there",
 		        forebay_layer_name(worker->layer), forebay_strerror(fd));
 		return fd;

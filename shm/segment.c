@@ -485,8 +485,8 @@ static int open_file(struct shm_segment *segment, int mode, const char *path, st
 	result = check_header(segment, &header, path, complaint);
 	if (result == 0 && has_holes(segment->file, stat))
 		return shm_complain(complaint, -EPROTO,
-		        "%s/" SHM_SEGMENT_NAME
-		        ": damaged (%llu of %zu octets are there, the rest is holes); stop what uses "
+		        "%s/" SHM_SEGMENT_NAME ": damaged (%llu of %zu octets are there, the rest "
+		        "is holes); stop what uses "
 		        "it, then `rm -r %s`",
 		        path, (unsigned long long)stat->st_blocks * 512, segment->size, path);
 	return result;

@@ -18,7 +18,8 @@ static int open_again(char *error, size_t size)
 	return result;
 }
 
-static unsigned allocations, interruptions; // of files; these come before each of those that succeed
+static unsigned allocations,
+        interruptions; // of files; these come before each of those that succeed
 
 // In the C library's place: as the kernel does it when signals come.
 int posix_fallocate(int file, off_t offset, off_t length)
