@@ -20,13 +20,7 @@
 #define DEFAULT_CAPACITY       100
 #define DEFAULT_EXPIRY         60
 #define DEFAULT_GROUP_EXPIRY   86400
-#define OPEN_TRIES             16   // of one attach, because others removed the layer meanwhile
-#define HOUSEKEEPING           1000 // ms between two rounds
-#define LOOK                   50   // ms between two looks whether something is due
-// ms until the dead and the expired are looked for again, if there were none, and one more for so many
-// channels, each of which takes about 0.3 us to look at.
-#define SEARCH_AGAIN  10
-#define SEARCH_PER_MS 128
+#define OPEN_TRIES             16 // of one attach, because others removed the layer meanwhile
 
 static _Thread_local char error_text[512];
 
@@ -462,7 +456,7 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 	list_add(layer);
 	result = options->observe ? observe(layer, name) : attach(layer, name, options);
 	if (result == 0 && !options->observe) {
-		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
+		layer->cache = layer->last = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
 		        sizeof(struct channel_reply_zone *));
 		if (!layer->cache || !layer->reply_zones)
@@ -561,170 +555,4 @@ struct channel_rule channel_rule_of(const struct forebay *layer, const char *nam
 uint32_t channel_capacity(const struct forebay *layer, const char *name)
 {
 	return channel_rule_of(layer, name).capacity;
-}
-
-// ---------------------------------------------------------------------------------------------
-// Housekeeping
-// ---------------------------------------------------------------------------------------------
-
-void channel_nudge_slots(struct forebay *layer, uint64_t slots)
-{
-	for (; slots; slots &= slots - 1)
-		for (uint32_t slot = (uint32_t)__builtin_ctzll(slots); slot < SHM_PROCESSES;
-		        slot += 64)
-			if (slot != layer->self.slot &&
-			        load_relaxed(&layer->segment.processes[slot].uid) != 0 &&
-			        shm_doorbell_nudge(&layer->bell, slot))
-				shm_process_count(&layer->self, FOREBAY_COUNT_WAKEUPS, 1);
-}
-
-// What was sent before this has expired.
-static int64_t expiry_limit(const struct forebay *layer)
-{
-	return channel_now() - layer->segment.geometry.expiry;
-}
-
-static void tell_reaped(struct forebay *layer, const struct shm_reaped *reaped)
-{
-	// Streams may have ended, reply channels gone, room come: rare enough to have everybody look.
-	if (reaped->processes || reaped->expired)
-		channel_nudge_slots(layer, UINT64_MAX);
-}
-
-static struct shm_reaped reap(struct forebay *layer)
-{
-	struct shm_reaped reaped = {0};
-
-	shm_reaper_run(&layer->table, &reaped);
-	reaped.expired = shm_reaper_expire(&layer->table, expiry_limit(layer));
-	tell_reaped(layer, &reaped);
-	return reaped;
-}
-
-int forebay_reap(struct forebay *layer)
-{
-	int cleared;
-
-	if (layer->stale)
-		return -ESTALE;
-	cleared = (int)reap(layer).processes;
-	channel_wills_execute(layer);
-	return cleared;
-}
-
-int channel_count_refusal(struct forebay *layer, int result)
-{
-	if (result == FOREBAY_NO_CHANNEL)
-		shm_process_count(&layer->self, FOREBAY_COUNT_NO_CHANNEL, 1);
-	return result;
-}
-
-bool channel_make_room(struct forebay *layer)
-{
-	int64_t now = channel_now();
-	struct shm_reaped reaped;
-
-	if (now < layer->searched + SEARCH_AGAIN + layer->segment.channels / SEARCH_PER_MS)
-		return false;
-	reaped = reap(layer);
-	if (reaped.processes > 0 || reaped.expired > 0)
-		return true;
-	layer->searched = now;
-	return false;
-}
-
-bool channel_expire(struct forebay *layer, struct shm_ring *ring)
-{
-	uint64_t expired = shm_reaper_expire_ring(&layer->table, ring, expiry_limit(layer));
-
-	if (expired > 0)
-		channel_room(layer, ring);
-	return expired > 0;
-}
-
-void channel_housekeep(struct forebay *layer, int64_t now, bool heal)
-{
-	struct shm_reaped reaped = {0};
-
-	if (now < layer->look)
-		return;
-	layer->look = now + LOOK;
-	(void)channel_deliver(layer, now, false);
-	if (now < layer->housekeeping)
-		return;
-	layer->housekeeping = now + HOUSEKEEPING;
-	shm_pool_trim(&layer->pool);
-	if (heal)
-		channel_reply_heal(layer);
-	// Rounds of one and the same process must not miss every second one by a millisecond.
-	if (!shm_reaper_round(&layer->table, now, HOUSEKEEPING * 7 / 8,
-	            now - layer->segment.geometry.expiry, &reaped))
-		return;
-	tell_reaped(layer, &reaped);
-	channel_wills_execute(layer);
-	(void)channel_deliver(layer, now, true);
-}
-
-int forebay_housekeep(struct forebay *layer)
-{
-	if (layer->stale)
-		return -ESTALE;
-	(void)channel_deliver(layer, channel_now(), false);
-	channel_housekeep(layer, channel_now(), true);
-	return 0;
-}
-
-static uint64_t flush_ring(struct forebay *layer, struct shm_ring *ring)
-{
-	// What is sent meanwhile isn't waited for: at most what can be there now.
-	uint64_t count = 0, limit = 1ull << ring->order;
-	uint32_t handle;
-
-	while (count < limit && shm_ring_pop(ring, &layer->pool, &handle) == SHM_OK) {
-		shm_tally_drop(&layer->table, ring, SHM_COUNT_FLUSHED, handle);
-		count++;
-	}
-	if (count)
-		channel_room(layer, ring);
-	return count;
-}
-
-static uint64_t flush_all(struct forebay *layer)
-{
-	uint64_t count = 0;
-
-	for (uint32_t index = 0; index < layer->segment.channels; index++) {
-		struct shm_ring ring;
-
-		if (load_acquire(&layer->segment.channel[index].owner) == SHM_CHANNEL_LIVE &&
-		        load_relaxed(&layer->segment.channel[index].lifetime) == 0 &&
-		        shm_table_ring(&layer->table, index, &ring))
-			count += flush_ring(layer, &ring);
-	}
-	return count;
-}
-
-int forebay_flush(struct forebay *layer, const char *channel, uint64_t *count)
-{
-	uint64_t id, ignored;
-	struct shm_ring ring;
-
-	count = count ? count : &ignored;
-	*count = 0;
-	if (layer->stale)
-		return -ESTALE;
-	if (!channel) {
-		*count = flush_all(layer);
-		return 0;
-	}
-	switch (channel_name_kind(channel, &id)) {
-	case CHANNEL_PLAIN:
-	case CHANNEL_STREAM:
-	case CHANNEL_DELAY:
-		if (shm_table_find(&layer->table, channel, &ring) == SHM_OK)
-			*count = flush_ring(layer, &ring);
-		return 0;
-	default:
-		return FOREBAY_BAD_NAME;
-	}
 }
