@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "shm/cell.h"
@@ -432,23 +431,12 @@ static int judge_file(const struct shm_segment *segment, const struct stat *stat
 	return 0;
 }
 
-// Whether parts of the file aren't there, which were when it was made: to touch one in a full file system is a SIGBUS.
-// Only a tmpfs is sure to say so.
-static bool has_holes(int file, const struct stat *stat)
-{
-	struct statfs system;
-
-	return fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC &&
-	       (uint64_t)stat->st_blocks * 512 < (uint64_t)stat->st_size;
-}
-
 // Opens the file, and reads and checks its header. -ENOENT without a complaint if there is none.
 static int open_file(struct shm_segment *segment, int mode, const char *path, struct stat *stat,
         const struct shm_complaint *complaint)
 {
 	struct shm_header header;
 	ssize_t got;
-	int result;
 
 	// Without O_NONBLOCK a FIFO of that name would hold us up.
 	segment->file = shm_descriptor_lift(openat(
@@ -482,19 +470,32 @@ static int open_file(struct shm_segment *segment, int mode, const char *path, st
 		        "%s/" SHM_SEGMENT_NAME
 		        ": truncated (%zu octets); stop what uses it, then `rm -r %s`",
 		        path, segment->size, path);
-	result = check_header(segment, &header, path, complaint);
-	if (result == 0 && has_holes(segment->file, stat))
-		return shm_complain(complaint, -EPROTO,
-		        "%s/" SHM_SEGMENT_NAME ": damaged (%llu of %zu octets are there, the rest "
-		        "is holes); stop what uses "
-		        "it, then `rm -r %s`",
-		        path, (unsigned long long)stat->st_blocks * 512, segment->size, path);
-	return result;
+	return check_header(segment, &header, path, complaint);
+}
+
+// Parts of the file that aren't there any more are filled in by who touches them, also to read; where there is no room
+// for them, that is a SIGBUS. Who only looks doesn't fill them in before. 0 or a positive errno.
+static int fill_holes(const struct shm_segment *segment, int protection)
+{
+	struct stat stat;
+	struct statvfs room;
+	uint64_t there;
+
+	if (fstat(segment->file, &stat) < 0 || fstatvfs(segment->file, &room) < 0)
+		return errno;
+	there = (uint64_t)stat.st_blocks * 512;
+	if (there >= segment->size)
+		return 0;
+	if (protection & PROT_WRITE)
+		return allocate(segment->file, segment->size);
+	return (uint64_t)room.f_bavail * room.f_frsize < segment->size - there ? ENOSPC : 0;
 }
 
 static int map_file(struct shm_segment *segment, int protection, const char *path,
         const struct shm_complaint *complaint)
 {
+	int error;
+
 	segment->base = mmap(NULL, segment->size, protection, MAP_SHARED, segment->file, 0);
 	if (segment->base == MAP_FAILED) {
 		segment->base = NULL;
@@ -503,6 +504,13 @@ static int map_file(struct shm_segment *segment, int protection, const char *pat
 		        ": cannot map it: %s; is there a limit of address space?",
 		        path, strerror(errno));
 	}
+	error = fill_holes(segment, protection);
+	if (error)
+		return shm_complain(complaint, -error,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": parts of it aren't there, and can't be filled in: %s; make room in the "
+		        "file system, or stop what uses it, then `rm -r %s`",
+		        path, strerror(error), path);
 	(void)madvise(segment->base, segment->size, MADV_DONTDUMP);
 	lay_out(segment, &segment->geometry);
 	return 0;

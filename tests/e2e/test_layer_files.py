@@ -181,14 +181,14 @@ def test_file_system_without_inodes(tmp_path, command):
 def test_holes_in_a_full_file_system(tmp_path, command):
     """To touch one would end the process with SIGBUS."""
     result = run_on_tmpfs(
-        tmp_path, "size=12m,mode=0700", 'forebay serve --layer-size 8M --bind nowhere:0 2>/dev/null; '
+        tmp_path, "size=56m,mode=0700", 'forebay send other "{}" 2>/dev/null && '
         'fallocate --punch-hole --offset 5M --length 1M "$FOREBAY_DIR/forebay.default/segment" && '
         '{ cat /dev/zero >"$FOREBAY_DIR/filler" 2>/dev/null; forebay "$@"; }',
         *COMMANDS.get(command, [command]))
     if command == "check":
         assert result.returncode == 3
         result.returncode = 1
-    assert_sentence(result, tmp_path, "holes", "rm -r")
+    assert_sentence(result, tmp_path, "No space left", "rm -r")
 
 
 @needs_mount
