@@ -526,8 +526,13 @@ static int add_events(struct worker *worker)
 	const struct timeval period = {.tv_usec = TIMER_TICK * 1000};
 	int fd = forebay_fd(worker->layer), result;
 
-	if (fd < 0)
+	if (fd < 0) {
+		log_error("layer %s: cannot make the FIFO that wakes it, in the layer's directory: "
+		          "%s; "
+		          "make room there",
+		        forebay_layer_name(worker->layer), forebay_strerror(fd));
 		return fd;
+	}
 	worker->layer_event = event_new(worker->base, fd, EV_READ | EV_PERSIST, on_layer, worker);
 	worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
 	worker->courtesy_event = event_new(worker->base, -1, 0, on_courtesy_over, worker);
