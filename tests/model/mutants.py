@@ -107,6 +107,11 @@ MUTANTS = {
         ("		if (load_acquire(&(*channel)->ring.generation) != LINK_GENERATION(at->link))\n"
          "			return false;\n", ""),
     ]),
+    "make_in_vain_kept": ("table.c", [
+        ("	if (prepared)\n"
+         "		store_release(&table->segment->channel[mine].owner, SHM_CHANNEL_FREE);\n",
+         "	(void)prepared;\n"),
+    ]),
     "end_free_before_generation": ("table.c", [
         ("	store_release(&channel->ring.generation, entry->generation + 1);\n"
          "	store_release(&channel->owner, SHM_CHANNEL_FREE);\n",

@@ -51,10 +51,14 @@ static void end_second_ring(struct model_own *own)
 	own->note[0] = shm_table_end(&own->table, &own->ring[1], false, NULL);
 }
 
-// All who found or made it have the same one.
+// All who found or made it have the same one, and who made another in vain has let go of it.
 static void audit_same(struct model_own *auditor)
 {
 	const struct shm_ring *known = NULL;
+
+	for (uint32_t index = 0; index < auditor->segment.channels; index++)
+		MODEL_ASSERT(
+		        load_relaxed(&auditor->segment.channel[index].owner) <= SHM_CHANNEL_LIVE);
 
 	for (const struct model_own *own = model_arena.own; own < auditor; own++) {
 		if (!own->ring[0].mem || own->note[0] != SHM_OK)
