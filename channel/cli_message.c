@@ -80,10 +80,15 @@ struct forebay_message *channel_cli_message(struct forebay *layer, const char *j
 	return message;
 }
 
+static bool is_delay(const char *channel)
+{
+	return strcmp(channel, "asgi.delay") == 0;
+}
+
 // What forebay_send() to asgi.delay may say besides.
 static bool explain_delay(const char *channel, int result)
 {
-	if (strcmp(channel, "asgi.delay") != 0)
+	if (!is_delay(channel))
 		return false;
 	if (result == FOREBAY_BAD_MESSAGE)
 		channel_cli_complain(
@@ -108,9 +113,8 @@ static int explain_send(const char *channel, int result)
 		return EXIT_DONE;
 	case FOREBAY_FULL:
 		channel_cli_complain("channel %s is full: %s", channel,
-		        strcmp(channel, "asgi.delay") == 0
-		                ? "too many messages wait to be delivered later"
-		                : "nobody reads it fast enough");
+		        is_delay(channel) ? "too many messages wait to be delivered later"
+		                          : "nobody reads it fast enough");
 		break;
 	case FOREBAY_TIMEOUT:
 		channel_cli_complain("channel %s is full, and no room came in time", channel);
@@ -228,6 +232,14 @@ int channel_cli_print_message(
 	return channel_cli_flush();
 }
 
+// Why forebay_listen() answered RESULT.
+static const char *listen_reason(const char *channel, int result)
+{
+	return result == FOREBAY_BAD_NAME && is_delay(channel)
+	               ? "messages wait there for their time; --peek shows them"
+	               : channel_cli_reason(result);
+}
+
 static int listen_to_all(struct forebay *layer, const struct channel_cli_arguments *arguments)
 {
 	for (int i = 0; i < arguments->name_count; i++) {
@@ -235,8 +247,8 @@ static int listen_to_all(struct forebay *layer, const struct channel_cli_argumen
 
 		if (result == 0)
 			continue;
-		channel_cli_complain(
-		        "can't listen to %s: %s", arguments->names[i], channel_cli_reason(result));
+		channel_cli_complain("can't listen to %s: %s", arguments->names[i],
+		        listen_reason(arguments->names[i], result));
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;

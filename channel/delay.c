@@ -18,6 +18,7 @@
 #include "channel/buffer.h"
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "channel/spans.h"
 #include "shm/due.h"
 
 #define AGAIN   100  // ms until what found no room is tried again
@@ -318,15 +319,10 @@ static void deliver_kept(struct delivery *delivery)
 	free(hands);
 }
 
-uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow)
+static uint64_t deliver(struct forebay *layer, int64_t now)
 {
-	struct shm_housekeeping_mem *housekeeping = layer->segment.housekeeping;
 	struct delivery delivery = {.layer = layer, .now = now, .later = SHM_DUE_NEVER};
 
-	// What is sent here leads to no other delivery. What is in our hand nobody else can deliver.
-	if (layer->delivering || (!shm_due_take(housekeeping, now, anyhow) &&
-	                                 (layer->hand_count == 0 || now < layer->hands_at)))
-		return 0;
 	layer->delivering = true;
 	layer->hands_at = now + AGAIN;
 	if (layer->hand_count > 0 && channel_delay_ring(layer, &delivery.ring) == SHM_OK)
@@ -334,9 +330,18 @@ uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow)
 	if (shm_table_find(&layer->table, CHANNEL_DELAY_NAME, &delivery.ring) == SHM_OK)
 		deliver_due(&delivery);
 	channel_ring_all(layer);
-	shm_due_lower(housekeeping, delivery.later);
+	shm_due_lower(layer->segment.housekeeping, delivery.later);
 	shm_pool_settle(&layer->pool);
 	layer->now = 0;
 	layer->delivering = false;
 	return delivery.delivered;
+}
+
+uint64_t channel_deliver(struct forebay *layer, int64_t now, bool anyhow)
+{
+	// What is sent here leads to no other delivery. What is in our hand nobody else can deliver.
+	if (layer->delivering || (!shm_due_take(layer->segment.housekeeping, now, anyhow) &&
+	                                 (layer->hand_count == 0 || now < layer->hands_at)))
+		return 0;
+	return deliver(layer, now);
 }

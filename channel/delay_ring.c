@@ -8,6 +8,7 @@
 
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "channel/spans.h"
 
 #define TRIES 16 // to publish again, because others are faster; more only if somebody scribbles
 

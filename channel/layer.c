@@ -447,7 +447,7 @@ int forebay_open(const char *name, const struct forebay_options *options, struct
 	list_add(layer);
 	result = options->observe ? observe(layer, name) : attach(layer, name, options);
 	if (result == 0 && !options->observe) {
-		layer->cache = calloc(CHANNEL_CACHE, sizeof *layer->cache);
+		layer->cache = layer->last = calloc(CHANNEL_CACHE, sizeof *layer->cache);
 		layer->reply_zones = calloc(layer->segment.geometry.endpoints / SHM_ENDPOINT_ZONE,
 		        sizeof(struct channel_reply_zone *));
 		if (!layer->cache || !layer->reply_zones)

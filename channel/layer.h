@@ -82,7 +82,8 @@ struct channel_outgoing {
 	uint32_t length;                    // of all parts
 	const char *destination;            // of a message that waits in asgi.delay; else NULL
 	uint64_t sent_at;                   // as the receiver has it, or when it is due; 0: now
-	struct channel_cached *cached;      // the cache's entry for a channel of that name
+	struct channel_cached *cached;      // the cache's entry for a channel of that name ...
+	uint64_t use;                       // ... and its use when it was that channel's; or 0
 	bool waits;                         // for room, here or in its event loop
 	struct channel_history_mem history; // if the head says so
 	bool refused;             // counted in the channel's statistics: once for all tries
@@ -133,7 +134,8 @@ struct channel_listen {
 // Channels sent to lately, found by a hash of the name: of these, name and kind needn't be judged again.
 struct channel_cached {
 	struct shm_ring ring;
-	int kind; // enum channel_kind: CHANNEL_PLAIN or CHANNEL_STREAM
+	uint64_t use; // another number for each channel that the entry is given to; 0: none's
+	int kind;     // enum channel_kind: CHANNEL_PLAIN or CHANNEL_STREAM
 	enum shm_policy policy;
 	char name[FOREBAY_NAME_SIZE];
 };
@@ -182,6 +184,8 @@ struct forebay {
 	uint32_t delayed;   // ... and how many in that one
 
 	struct channel_cached *cache; // CHANNEL_CACHE of them
+	struct channel_cached *last;  // the entry that was found last; often the next
+	uint64_t cache_uses;
 	bool corked;
 	uint32_t unrung_count;
 	struct channel_unrung unrung[CHANNEL_UNRUNG];
@@ -345,13 +349,6 @@ int channel_message_set(
 // Sets what a message is from how it begins, and forgets whatever it was before.
 void channel_message_open(struct forebay_message *message, const struct channel_message_mem *head,
         const struct shm_buffer *buffer, int64_t sent_at);
-// Copies LENGTH octets to OFFSET of a message in shared memory that we HOLD, over its spans. Returns the offset behind
-// them.
-uint32_t channel_message_append(
-        const struct shm_buffer *buffer, uint32_t offset, const void *data, size_t length);
-// Copies OFFSET..OFFSET + LENGTH of a message in shared memory to OUT.
-void channel_message_copy(
-        const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length);
 void channel_message_pool_fini(struct forebay *layer);
 
 // Makes a message of a copy of what was glimpsed. 0 and the message, NULL if it isn't there any more or makes no sense;

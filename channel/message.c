@@ -7,6 +7,7 @@
 #include "channel/base64.h"
 #include "channel/buffer.h"
 #include "channel/layer.h"
+#include "channel/spans.h"
 #include "channel/utf8.h"
 
 #define FREE_MESSAGES_MAX 256 // kept for reuse
@@ -300,27 +301,6 @@ int forebay_message_from_json(
 // ---------------------------------------------------------------------------------------------
 // Reading
 // ---------------------------------------------------------------------------------------------
-
-void channel_message_copy(
-        const struct shm_buffer *buffer, uint32_t offset, void *out, uint32_t length)
-{
-	char *to = out;
-
-	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
-		uint32_t here = buffer->span[i].length;
-
-		if (offset >= here) {
-			offset -= here;
-			continue;
-		}
-		here -= offset;
-		here = here < length ? here : length;
-		memcpy(to, buffer->span[i].data + offset, here);
-		to += here;
-		length -= here;
-		offset = 0;
-	}
-}
 
 bool channel_message_is_sound(const struct channel_message_mem *head, uint32_t length)
 {

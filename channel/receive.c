@@ -5,6 +5,7 @@
 
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "channel/spans.h"
 #include "shm/due.h"
 
 #define RELISTENS 16   // times that a channel may end before we have said that we listen

@@ -5,6 +5,7 @@
 #include "channel/base64.h"
 #include "channel/layer.h"
 #include "channel/name.h"
+#include "channel/spans.h"
 #include "channel/utf8.h"
 #include "shm/due.h"
 
@@ -57,7 +58,6 @@ void channel_outgoing_set(struct channel_outgoing *outgoing, const struct foreba
 	outgoing->length = (uint32_t)(sizeof outgoing->head + length + message->content_length);
 	outgoing->destination = NULL;
 	outgoing->sent_at = 0;
-	outgoing->cached = NULL;
 	outgoing->waits = outgoing->refused = false;
 	outgoing->history = (struct channel_history_mem){0};
 	outgoing->will = SHM_WILL_NONE;
@@ -83,33 +83,6 @@ int channel_outgoing_init(struct channel_outgoing *outgoing, struct forebay_mess
 		return FOREBAY_TOO_LARGE;
 	channel_outgoing_set(outgoing, message, envelope, length);
 	return 0;
-}
-
-uint32_t channel_message_append(
-        const struct shm_buffer *buffer, uint32_t offset, const void *data, size_t length)
-{
-	uint32_t start = 0;
-	const char *from = data;
-
-	if (buffer->count == 1) { // nearly always
-		if (length > 0)   // DATA may be NULL if not
-			copy_release(buffer->span[0].data + offset, data, length);
-		return offset + (uint32_t)length;
-	}
-	for (uint32_t i = 0; i < buffer->count && length > 0; i++) {
-		uint32_t end = start + buffer->span[i].length;
-
-		if (offset < end) {
-			size_t here = end - offset < length ? end - offset : length;
-
-			copy_release(buffer->span[i].data + (offset - start), from, here);
-			from += here;
-			length -= here;
-			offset += (uint32_t)here;
-		}
-		start = end;
-	}
-	return offset;
 }
 
 // No block is free: has every process give back the zones that it doesn't need. At most once in 10 ms.
@@ -241,12 +214,29 @@ static uint32_t cache_index(const char *name)
 	return hash % CHANNEL_CACHE;
 }
 
-static enum channel_kind kind_of(
-        const char *name, const struct channel_cached *cached, uint64_t *id)
+static bool is_cached(const struct channel_cached *cached, const char *name)
 {
-	if (name[0] && strcmp(cached->name, name) == 0)
-		return (enum channel_kind)cached->kind;
-	return channel_name_kind(name, id);
+	return cached->use != 0 && strcmp(cached->name, name) == 0;
+}
+
+// What channel NAME is, and where it is or will be in the cache: for try_send(). *ID is set of a reply channel.
+static enum channel_kind kind_of(
+        struct forebay *layer, const char *name, struct channel_outgoing *outgoing, uint64_t *id)
+{
+	struct channel_cached *cached = layer->last;
+
+	if (!is_cached(cached, name)) {
+		cached = &layer->cache[cache_index(name)];
+		outgoing->cached = cached;
+		outgoing->use = 0;
+		if (!is_cached(cached, name))
+			return channel_name_kind(name, id);
+		layer->last = cached;
+	}
+	outgoing->cached = cached;
+	outgoing->use = cached->use;
+	shm_ring_expect(&cached->ring);
+	return (enum channel_kind)cached->kind;
 }
 
 // The ring of a plain channel, made if need be; of a stream only if it exists.
@@ -260,21 +250,23 @@ static enum shm_result look_up(
 	return shm_table_make(&layer->table, name, channel_capacity(layer, name), 0, ring);
 }
 
-// Fills in the cache's entry CACHED for the channel NAME, unless it is that channel's already.
+// Fills in the message's entry of the cache for the channel NAME, unless it is that channel's already.
 static int find_ring(struct forebay *layer, const char *name, enum channel_kind kind,
-        struct channel_cached *cached)
+        struct channel_outgoing *outgoing)
 {
+	struct channel_cached *cached = outgoing->cached;
 	enum shm_result result;
 
-	if (strcmp(cached->name, name) == 0)
+	if (cached->use != 0 && cached->use == outgoing->use)
 		return 0;
-	cached->name[0] = '\0';
+	cached->use = 0;
 	result = look_up(layer, name, kind, &cached->ring);
 	if (result == SHM_FULL && channel_make_room(layer)) // the dead may be what fills the table
 		result = look_up(layer, name, kind, &cached->ring);
 	if (result != SHM_OK)
 		return kind == CHANNEL_STREAM ? FOREBAY_GONE : FOREBAY_NO_CHANNEL;
 	strcpy(cached->name, name);
+	cached->use = outgoing->use = ++layer->cache_uses;
 	cached->kind = kind;
 	cached->policy = (enum shm_policy)channel_rule_of(layer, name).policy;
 	return 0;
@@ -341,13 +333,12 @@ static bool store_displacing(struct forebay *layer, struct shm_ring *ring,
 // As store(), for a channel of that name. Where newer messages go before older ones, those give their memory, one
 // after another, as far as it is of use.
 static bool store_in(struct forebay *layer, const char *name, enum channel_kind kind,
-        const struct channel_outgoing *outgoing, struct shm_buffer *buffer,
-        struct shm_block_mem **block)
+        struct channel_outgoing *outgoing, struct shm_buffer *buffer, struct shm_block_mem **block)
 {
 	struct channel_cached *cached = outgoing->cached;
 	bool stored = store(layer, outgoing, buffer, block);
 
-	if (stored || find_ring(layer, name, kind, cached) != 0 || cached->policy == SHM_REFUSE)
+	if (stored || find_ring(layer, name, kind, outgoing) != 0 || cached->policy == SHM_REFUSE)
 		return stored;
 	return store_displacing(layer, &cached->ring, outgoing, buffer, block);
 }
@@ -394,7 +385,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 			announce(layer, &cached->ring);
 			waiting = true;
 		}
-		result = find_ring(layer, name, kind, cached);
+		result = find_ring(layer, name, kind, outgoing);
 		if (result != 0)
 			break;
 		if (cached->policy != SHM_REFUSE)
@@ -402,7 +393,7 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 		pushed = publish(layer, &cached->ring, kind, cached->policy, buffer.handle, block);
 		if (pushed == SHM_CLOSED) {
 			shm_table_unlink(&layer->table, &cached->ring);
-			cached->name[0] = '\0';
+			cached->use = 0;
 		}
 	}
 	if (outgoing->will)
@@ -431,6 +422,7 @@ static bool find_inbox(struct forebay *layer, uint64_t word, struct shm_ring *ri
 	if (!shm_table_ring(&layer->table, (uint32_t)word, ring))
 		return false;
 	ring->generation = (uint32_t)(word >> 32);
+	shm_ring_expect(ring);
 	return true;
 }
 
@@ -476,10 +468,12 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	struct shm_buffer buffer;
 	struct shm_ring inbox;
 	struct credit credit;
-	uint64_t word;
 
 	if (result != SHM_OK)
 		return result;
+	// Another endpoint's in the meantime: then no credit can be taken of this one.
+	if (!find_inbox(layer, load_relaxed(&layer->segment.endpoint[index].ring), &inbox))
+		return SHM_CLOSED;
 	outgoing->head.endpoint = index;
 	outgoing->head.generation = generation;
 	if (!store(layer, outgoing, &buffer, &block))
@@ -488,10 +482,7 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	if (result == SHM_OK) {
 		outgoing->head.sequence = credit.numbers[credit.count - 1];
 		channel_message_append(&buffer, 0, &outgoing->head, sizeof outgoing->head);
-		word = load_relaxed(&layer->segment.endpoint[index].ring);
-		result = find_inbox(layer, word, &inbox) ? publish(layer, &inbox, CHANNEL_REPLY,
-		                                                   SHM_REFUSE, buffer.handle, block)
-		                                         : SHM_CLOSED;
+		result = publish(layer, &inbox, CHANNEL_REPLY, SHM_REFUSE, buffer.handle, block);
 		if (result == SHM_OK) {
 			wake_receiver(layer, &inbox);
 			return SHM_OK;
@@ -597,8 +588,7 @@ int channel_outgoing_send(
 	enum channel_kind kind;
 	uint64_t id;
 
-	outgoing->cached = &layer->cache[cache_index(name)];
-	kind = kind_of(name, outgoing->cached, &id);
+	kind = kind_of(layer, name, outgoing, &id);
 	return try_send(layer, name, kind == CHANNEL_DELAY ? CHANNEL_BAD : kind, id, outgoing);
 }
 
@@ -675,7 +665,6 @@ static void delay(struct channel_outgoing *outgoing, const struct purpose *purpo
 static int send_as(struct forebay *layer, const char *channel, struct forebay_message *message,
         int timeout, const struct purpose *purpose)
 {
-	struct channel_cached *cached;
 	struct channel_outgoing outgoing;
 	enum channel_kind kind;
 	uint64_t id;
@@ -683,8 +672,7 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 
 	if (layer->stale)
 		return -ESTALE;
-	cached = &layer->cache[cache_index(channel)];
-	kind = kind_of(channel, cached, &id);
+	kind = kind_of(layer, channel, &outgoing, &id);
 	if (kind == CHANNEL_DELAY && !purpose->will && !purpose->destination)
 		return channel_delay_request(layer, message, timeout);
 	result =
@@ -695,7 +683,6 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 	outgoing.endpoint = purpose->endpoint;
 	if (result == 0 && purpose->destination)
 		delay(&outgoing, purpose);
-	outgoing.cached = cached;
 	outgoing.waits = timeout != 0 || layer->bell.fifo >= 0;
 	if (result == 0)
 		result = try_send(layer, channel, kind, id, &outgoing);

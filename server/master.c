@@ -33,6 +33,8 @@ enum {
 	WORKER_OVERLAP_MS = 200, // old and new workers accept together
 	APP_OVERLAP_MS = 1000,   // old and new applications: an interpreter takes a while to start
 	AT_ONCE_MS = 1000,       // what a stop at once leaves to a process to end by itself
+	BIND_TRIES = 20,         // for addresses that are in use
+	BIND_AGAIN_MS = 50,
 	START_ERROR_SIZE = 2048,
 };
 
@@ -286,19 +288,33 @@ static void announce(const struct listener_set *listeners)
 		        listener_scheme(&listeners->listeners[i]), listeners->listeners[i].shown);
 }
 
+// The workers of a server that was killed a moment ago have the addresses until they notice.
+static int open_listeners(struct master *master)
+{
+	const struct timespec pause = {.tv_nsec = BIND_AGAIN_MS * 1000000l};
+	const struct options *options = &master->options;
+	int result = -EADDRINUSE;
+
+	for (int tries = 0; result == -EADDRINUSE && tries < BIND_TRIES; tries++) {
+		if (tries > 0)
+			nanosleep(&pause, NULL);
+		result = listener_set_open(&master->listeners, &options->bind,
+		        &options->status_bind, options->backlog, NULL, master->error);
+	}
+	return result;
+}
+
 // The part that is the daemon's own: locks and attachments don't pass to another process.
 static int open_all(struct master *master)
 {
-	const struct options *options = &master->options;
-
 	if (daemon_pid_file_write(&master->pid_file, master->error) < 0)
+		return -EIO;
+	// Before the layer: a port that is in use is the most frequent mistake, and is to leave no layer behind.
+	if (open_listeners(master) < 0)
 		return -EIO;
 	if (open_layer(master) < 0)
 		return -EIO;
 	open_metrics(master);
-	if (listener_set_open(&master->listeners, &options->bind, &options->status_bind,
-	            options->backlog, NULL, master->error) < 0)
-		return -EIO;
 	return 0;
 }
 

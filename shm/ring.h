@@ -80,6 +80,13 @@ static inline shm_atomic64 *shm_ring_slot(const struct shm_ring *ring, uint64_t 
 	return &ring->slots[line << (ring->order - lines) | place];
 }
 
+// Has the slot that the next message probably goes to come to this core. A receiver that spins has it, and it takes as
+// long to come as a message to be written: to be called as soon as it is known where the message goes. Only a hint.
+static inline void shm_ring_expect(const struct shm_ring *ring)
+{
+	prefetch_write(shm_ring_slot(ring, load_hint(&ring->mem->tail)));
+}
+
 // Publishes BLOCK, HELD by the caller, under HANDLE. On SHM_OK it is the channel's. Otherwise it is still
 // HELD by the caller: SHM_FULL (capacity messages are waiting, as seen from the position ring->full_at),
 // SHM_CLOSED, SHM_CORRUPT.

@@ -43,6 +43,7 @@ static void send_message(void *opaque, const void *data, size_t size)
 	enum shm_result result;
 	unsigned spins = 0;
 
+	shm_ring_expect(&end->ring);
 	while (!shm_pool_alloc(&layer->pool, (uint32_t)size, &buffer))
 		bench_spin(&spins);
 	for (uint32_t i = 0; i < buffer.count; from += buffer.span[i++].length)

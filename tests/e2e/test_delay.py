@@ -77,4 +77,4 @@ def test_what_is_no_time(layer, time):
 
 def test_nobody_receives_what_waits(layer):
     result = run_forebay(layer.directory, "receive", "-t", "0", "asgi.delay")
-    assert result.returncode == 1 and b"asgi.delay" in result.stderr
+    assert result.returncode == 1 and b"asgi.delay: messages wait there" in result.stderr

@@ -70,6 +70,7 @@ def answer_of(machine, build, serve):
         {serve} --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
         trap 'kill $(cat pid)' EXIT
         curl -sSm 20 --unix-socket $1/socket http://localhost/over/the/weir || cat log
+        until forebay stat --json http.request | grep -q '"listeners": 2'; do sleep 0.1; done
         trap - EXIT
         kill $(cat pid)
         while [ -e pid ]; do sleep 0.1; done""")
@@ -123,6 +124,13 @@ def test_the_unit_names_no_directory():
     """systemd looks for it where both packages and `meson install` put it."""
     unit = (ROOT / "scripts" / "forebay.service").read_text()
     assert re.search(r"^ExecStart=forebay serve ", unit, re.M)
+
+
+def test_links_of_the_readme_lead_to_what_is_installed(machine):
+    documents = machine.directory / "local" / "share" / "doc" / "forebay"
+    links = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", (documents / "README.md").read_text())
+    assert "channel/README.md" in links
+    assert [link for link in links if not (documents / link).is_file()] == []
 
 
 def test_manual_pages(machine):

@@ -498,3 +498,28 @@ def test_scripted_application_finds_its_layer(serve):
     command = f"sh -c {shlex.quote('echo layer=$FOREBAY_LAYER >&2; exec sleep 1000')}"
     server = serve(app=command)
     server.wait_for_log("layer=test")
+
+
+# ----------------------------------------------------------------------------------------------
+# Starting in vain
+# ----------------------------------------------------------------------------------------------
+
+
+def test_an_address_in_use_is_all_that_is_said(tmp_path):
+    """And nothing is made: a layer would keep its memory."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        result = run_forebay(tmp_path, "serve", "--bind", address)
+    assert result.returncode == 1
+    assert result.stderr.decode() == f"forebay: cannot bind {address}: Address already in use\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_address_is_free_again_if_there_can_be_no_layer(tmp_path):
+    (tmp_path / "forebay.default").write_text("")
+    socket_path = tmp_path / "socket"
+    result = run_forebay(tmp_path, "serve", "--bind", f"unix:{socket_path}")
+    assert result.returncode == 1 and b"cannot open the layer default" in result.stderr
+    assert not socket_path.exists()

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import socket
+import threading
 
 from conftest import is_alive, process_state, wait_until
 from forebay_client import Outcome
@@ -100,6 +102,24 @@ def test_workers_of_a_killed_master_finish_and_end(serve):
     assert client.is_ended()
     wait_until(lambda: not any(map(is_alive, old)), "the old workers' end")
     exchange(server, layer, "after")
+
+
+def test_an_address_that_is_given_up_meanwhile(serve, tmp_path):
+    """By the workers of a server that was killed a moment ago: here, by who sees the next one's first try."""
+    path = tmp_path / "address"
+    with socket.socket(socket.AF_UNIX) as holder:
+        holder.bind(str(path))
+        holder.listen()
+
+        def give_up():
+            holder.accept()[0].close()
+            holder.close()
+
+        thread = threading.Thread(target=give_up)
+        thread.start()
+        server = serve("--bind", f"unix:{path}")
+        thread.join()
+    exchange(server, server.layer("http.request"), "there")
 
 
 def test_other_options_while_a_consumer_is_attached(serve):
