@@ -348,6 +348,15 @@ static int open_segment(
 	return result;
 }
 
+// Why a segment that is open could not be opened once more, for a lock of its own.
+static int fail_to_reopen(const struct forebay *layer, int error)
+{
+	return fail(error,
+	        "layer \"%s\": cannot open its segment again as /proc/self/fd/%d: %s; %s",
+	        layer->name, layer->segment.file, strerror(-error),
+	        error == -EMFILE ? "allow more open files (ulimit -n)" : "is /proc mounted?");
+}
+
 static int join(struct forebay *layer, const char *role)
 {
 	struct shm_reaped reaped = {0};
@@ -362,8 +371,7 @@ static int join(struct forebay *layer, const char *role)
 		        "them (`forebay stat` lists them)",
 		        layer->name, SHM_PROCESSES);
 	if (result < 0)
-		return fail(result, "cannot attach to layer \"%s\": %s", layer->name,
-		        strerror(-result));
+		return fail_to_reopen(layer, result);
 	result = shm_pool_init(&layer->pool, &layer->segment, layer->self.uid);
 	if (result < 0)
 		return fail(result, "cannot attach to layer \"%s\": %s", layer->name,
@@ -421,8 +429,9 @@ static int observe(struct forebay *layer, const char *name)
 	result = shm_process_observe(&layer->self, &layer->segment);
 	layer->observes = result == 0;
 	pthread_mutex_unlock(&list_lock);
-	if (result == 0)
-		result = shm_pool_init(&layer->pool, &layer->segment, 0);
+	if (result < 0)
+		return fail_to_reopen(layer, result);
+	result = shm_pool_init(&layer->pool, &layer->segment, 0);
 	if (result < 0)
 		return fail(
 		        result, "cannot look at layer \"%s\": %s", layer->name, strerror(-result));

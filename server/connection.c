@@ -3,6 +3,7 @@
 #include "server/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -187,6 +188,13 @@ bool connection_poll(struct connection *connection)
 	if (connection->tls)
 		connection_tls_list(connection);
 	return count > 0;
+}
+
+bool connection_is_reset(const struct connection *connection)
+{
+	struct pollfd fd = {.fd = connection->fd};
+
+	return !connection->closed && poll(&fd, 1, 0) > 0 && (fd.revents & (POLLERR | POLLHUP));
 }
 
 void connection_want_read(struct connection *connection, bool want)
@@ -527,6 +535,22 @@ void connection_unload(struct connection *connection)
 {
 	if (connection_backlogged(connection))
 		connection_queue_unload(connection);
+}
+
+bool connection_press(struct connection *connection, int64_t patience)
+{
+	const struct connection_pool *pool = connection->pool;
+	int64_t waited;
+
+	// The timer is set to the write time-out whenever the client takes something.
+	if (!connection->writing || !timer_armed(&connection->timer) ||
+	        !connection_queue_has_messages(connection))
+		return false;
+	waited = pool->write_timeout - timer_left(pool->wheel, &connection->timer);
+	if (waited < patience)
+		return false;
+	connection_close(connection);
+	return true;
 }
 
 void connection_finish(struct connection *connection, bool linger)

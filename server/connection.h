@@ -154,6 +154,10 @@ int connection_reserve(struct connection *connection, size_t room);
 // isn't told. An end or an error is left for the next event.
 bool connection_poll(struct connection *connection);
 
+// Whether the client has broken the connection off (RST), which no event tells of while nothing is read or written. An
+// ordinary end (FIN) is none: what came before it can still be read.
+bool connection_is_reset(const struct connection *connection);
+
 // Whether to go on reading. The connection stops by itself when its buffer is full and may not grow.
 void connection_want_read(struct connection *connection, bool want);
 
@@ -176,6 +180,9 @@ void connection_pool_flush(struct connection_pool *pool);
 // Copies what waits to be written out of the messages that it is in, whose memory others need, as far as unloaded_max
 // allows. The messages' senders don't get their credit before it is written, so the queue doesn't become longer by that.
 void connection_unload(struct connection *connection);
+
+// Closes the connection if parts of messages wait in it of which the client has taken nothing for PATIENCE ms. Returns whether it did.
+bool connection_press(struct connection *connection, int64_t patience);
 
 // Whether something waits to be written, other than for connection_pool_flush().
 static inline bool connection_backlogged(const struct connection *connection)

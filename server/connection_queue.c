@@ -86,6 +86,15 @@ static struct connection_segment *append(
 	return segment;
 }
 
+// Nothing of the segment is in its message any more: LENGTH octets are a copy.
+static void let_go(struct connection_pool *pool, struct connection_segment *segment, size_t length)
+{
+	segment->unloaded = length;
+	pool->unloaded += length;
+	pool->loaded--;
+	forebay_message_unload(segment->message);
+}
+
 int connection_queue_add(struct connection *connection, const struct iovec *parts, int count,
         size_t skip, struct forebay_message *message)
 {
@@ -106,6 +115,8 @@ int connection_queue_add(struct connection *connection, const struct iovec *part
 	}
 	head->iov_base = memcpy(
 	        segment->copy ? segment->copy : segment->small, head->iov_base, head->iov_len);
+	if (count == 1 && message)
+		let_go(connection->pool, segment, head->iov_len);
 	return 0;
 }
 
@@ -144,7 +155,7 @@ static bool unload(struct connection_pool *pool, struct connection_segment *segm
 		length += segment->parts[i].iov_len;
 	if (length == 0)
 		return true;
-	if (length > pool->unloaded_max - pool->unloaded)
+	if (pool->unloaded + length > pool->unloaded_max)
 		return false;
 	end = copy = malloc(length);
 	if (!copy)
@@ -156,10 +167,7 @@ static bool unload(struct connection_pool *pool, struct connection_segment *segm
 	segment->parts[0] = (struct iovec){copy, length};
 	segment->first = 0;
 	segment->count = 1;
-	segment->unloaded = length;
-	pool->unloaded += length;
-	pool->loaded--;
-	forebay_message_unload(segment->message);
+	let_go(pool, segment, length);
 	return true;
 }
 
@@ -169,6 +177,15 @@ void connection_queue_unload(struct connection *connection)
 	        segment = segment->next)
 		if (is_loaded(segment) && !unload(connection->pool, segment))
 			return;
+}
+
+bool connection_queue_has_messages(const struct connection *connection)
+{
+	const struct connection_segment *segment = connection->output;
+
+	while (segment && !segment->message)
+		segment = segment->next;
+	return segment != NULL;
 }
 
 int connection_queue_gather(

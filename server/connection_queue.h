@@ -27,6 +27,9 @@ int connection_queue_gather(
 // See connection_unload().
 void connection_queue_unload(struct connection *connection);
 
+// Whether there is something of messages in it, be it copied or not.
+bool connection_queue_has_messages(const struct connection *connection);
+
 // Takes LENGTH written octets off the queue.
 void connection_queue_advance(struct connection *connection, size_t length);
 

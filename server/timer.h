@@ -50,5 +50,11 @@ static inline bool timer_armed(const struct timer *timer)
 	return timer->due != 0;
 }
 
+// Milliseconds until it fires, in whole ticks; it must be armed.
+static inline int64_t timer_left(const struct timer_wheel *wheel, const struct timer *timer)
+{
+	return (int64_t)(timer->due - wheel->tick) * TIMER_TICK;
+}
+
 // Takes the timer off the wheel; its memory may be freed then.
 void timer_fini(struct timer *timer);

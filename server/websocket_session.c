@@ -16,6 +16,8 @@
 // after them.
 #define ANSWER_GRACE 100
 
+#define BLOCKED_LOOK 1000 // ms between looks whether a client that isn't read is still there
+
 #define COMPRESS_MIN 64 // octets of a message that are worth it
 
 static struct websocket_session *session_of(struct connection *connection)
@@ -49,10 +51,11 @@ void websocket_session_arm(struct websocket_session *session)
 	} else if (session->step == WEBSOCKET_SESSION_FAILING) {
 		delay = left(session, session->asked, ANSWER_GRACE);
 	} else {
-		if (session->blocked_since)
+		if (session->blocked_since) {
 			least(&delay, left(session, session->blocked_since,
 			                      options->websocket_full_timeout));
-		else if (session->pinged)
+			least(&delay, BLOCKED_LOOK);
+		} else if (session->pinged)
 			least(&delay,
 			        left(session, session->pinged, options->websocket_pong_timeout));
 		else if (options->websocket_ping_interval)
@@ -417,6 +420,8 @@ static void on_timer(struct timer *timer)
 	} else if (session->blocked_since &&
 	           left(session, session->blocked_since, options->websocket_full_timeout) <= 0) {
 		websocket_session_fail(session, WEBSOCKET_TRY_LATER, "no room for its message");
+	} else if (session->blocked_since && connection_is_reset(&session->connection)) {
+		connection_close(&session->connection);
 	} else if (session->backlog_since &&
 	           is_over(session, session->backlog_since, options->websocket_slow_timeout)) {
 		give_up_slow(session);

@@ -28,9 +28,10 @@
 #include "server/websocket_server.h"
 #include "server/websocket_session.h"
 
-#define RECEIVE_BUDGET  64 // messages in one turn, so that sockets get theirs
-#define ACCEPT_BUDGET   8  // connections in one turn, so that other workers get theirs
-#define ACCEPT_COURTESY 1  // ms that new connections are left to workers that have fewer
+#define RECEIVE_BUDGET  64   // messages in one turn, so that sockets get theirs
+#define ACCEPT_BUDGET   8    // connections in one turn, so that other workers get theirs
+#define ACCEPT_COURTESY 1    // ms that new connections are left to workers that have fewer
+#define PATIENCE_MIN    5000 // ms: networks have gaps of some seconds
 #define SECOND          (1000 / TIMER_TICK)
 #define FILES_SPARE     1024 // descriptors for all but connections, if they can be had
 #define FILES_OTHER     96   // and at least
@@ -63,6 +64,7 @@ struct worker {
 	size_t acceptor_count;
 	unsigned connections_max;
 	unsigned ticks;
+	int64_t patience;        // ms with clients that take nothing, while memory is short
 	int spare_fd;            // closed for a moment when there are no others left
 	bool accepting, telling; // the listening sockets, and those for the status, are in the loop
 	bool courteous;          // until courtesy_event: others have fewer clients
@@ -320,17 +322,61 @@ static void dismiss_askers(struct worker *worker)
 	http_server_dismiss(&worker->http);
 }
 
-// What slow clients don't take isn't to be in the way of all others' messages.
-static void relieve_layer(struct worker *worker)
+static bool is_pressed(const struct worker *worker)
 {
-	if (worker->pool.loaded == 0 || worker->pool.unloaded >= worker->pool.unloaded_max ||
-	        !forebay_memory_is_short(worker->layer))
-		return;
+	return worker->pool.loaded > 0 && forebay_memory_is_short(worker->layer);
+}
+
+// Copies what clients have yet to take, as far as there is room.
+static void unload(struct worker *worker)
+{
 	for (struct http_session *session = worker->http.sessions; session; session = session->next)
 		connection_unload(&session->connection);
 	for (struct websocket_session *session = worker->websocket.sessions; session;
 	        session = session->next)
 		connection_unload(&session->connection);
+}
+
+// Lets go of those who have taken nothing for as long as there is patience. Returns how many there were.
+static int press(struct worker *worker)
+{
+	struct http_session *http, *next_http;
+	struct websocket_session *websocket, *next_websocket;
+	int count = 0;
+
+	for (http = worker->http.sessions; http; http = next_http) {
+		next_http = http->next;
+		count += connection_press(&http->connection, worker->patience);
+	}
+	for (websocket = worker->websocket.sessions; websocket; websocket = next_websocket) {
+		next_websocket = websocket->next;
+		count += connection_press(&websocket->connection, worker->patience);
+	}
+	return count;
+}
+
+// What slow clients don't take isn't to be in the way of all others' messages. When there is no place for it, those
+// who have stood still for longest are in the way: patience with them goes down from the write time-out, tick by tick.
+static void relieve_layer(struct worker *worker)
+{
+	int64_t longest = worker->setup->options->write_timeout;
+	int count;
+
+	if (is_pressed(worker))
+		unload(worker);
+	if (!is_pressed(worker)) {
+		worker->patience = longest;
+		return;
+	}
+	worker->patience -= worker->patience / 4;
+	if (worker->patience < PATIENCE_MIN)
+		worker->patience = PATIENCE_MIN < longest ? PATIENCE_MIN : longest;
+	count = press(worker);
+	if (count > 0)
+		log_limited(LOG_LEVEL_WARNING,
+		        "no memory for what slow clients don't take: %d cut that took nothing for "
+		        "%lld s",
+		        count, (long long)worker->patience / 1000);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -480,8 +526,13 @@ static int add_events(struct worker *worker)
 	const struct timeval period = {.tv_usec = TIMER_TICK * 1000};
 	int fd = forebay_fd(worker->layer), result;
 
-	if (fd < 0)
+	if (fd < 0) {
+		log_error("layer %s: cannot make the FIFO that wakes it, in the layer's directory: "
+		          "%s; "
+		          "make room there",
+		        forebay_layer_name(worker->layer), forebay_strerror(fd));
 		return fd;
+	}
 	worker->layer_event = event_new(worker->base, fd, EV_READ | EV_PERSIST, on_layer, worker);
 	worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
 	worker->courtesy_event = event_new(worker->base, -1, 0, on_courtesy_over, worker);
@@ -578,6 +629,7 @@ int worker_main(const struct worker_setup *setup)
 	if (!worker)
 		return EXIT_FAILURE;
 	worker->setup = setup;
+	worker->patience = setup->options->write_timeout;
 	worker->spare_fd = -1;
 	signal(SIGPIPE, SIG_IGN);
 	hold_signals(true);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "shm/cell.h"
@@ -24,7 +25,8 @@
 
 #define LAYOUT_VERSION 12
 #define PAGE           4096
-#define OPEN_TRIES     16 // of one attach, because others removed the segment under it
+#define PIECE          (1u << 20) // octets that are allocated at a time
+#define OPEN_TRIES     16         // of one attach, because others removed the segment under it
 
 static const char magic[8] = "forebay\n";
 
@@ -281,12 +283,30 @@ static void write_table(struct shm_segment *segment)
 	}
 }
 
+// Allocates SIZE octets of FILE. A signal may interrupt that, and then nothing of the piece is allocated: so in small
+// pieces, or with a timer running there would never be an end to a large one. 0 or a positive errno.
+static int allocate(int file, uint64_t size)
+{
+	uint64_t done = 0;
+
+	while (done < size) {
+		uint64_t piece = size - done < PIECE ? size - done : PIECE;
+		int error = posix_fallocate(file, (off_t)done, (off_t)piece);
+
+		if (error == 0)
+			done += piece;
+		else if (error != EINTR)
+			return error;
+	}
+	return 0;
+}
+
 // Fills a file of SIZE octets in. Allocated whole: a full file system must be an error here, not a SIGBUS
 // later.
 static int fill_file(struct shm_segment *segment, int file, const char *path,
         const struct shm_terms *terms, uint64_t size, const struct shm_complaint *complaint)
 {
-	int error = posix_fallocate(file, 0, (off_t)size);
+	int error = allocate(file, size);
 
 	if (error)
 		return shm_complain(complaint, -error,
@@ -453,9 +473,29 @@ static int open_file(struct shm_segment *segment, int mode, const char *path, st
 	return check_header(segment, &header, path, complaint);
 }
 
+// Parts of the file that aren't there any more are filled in by who touches them, also to read; where there is no room
+// for them, that is a SIGBUS. Who only looks doesn't fill them in before. 0 or a positive errno.
+static int fill_holes(const struct shm_segment *segment, int protection)
+{
+	struct stat stat;
+	struct statvfs room;
+	uint64_t there;
+
+	if (fstat(segment->file, &stat) < 0 || fstatvfs(segment->file, &room) < 0)
+		return errno;
+	there = (uint64_t)stat.st_blocks * 512;
+	if (there >= segment->size)
+		return 0;
+	if (protection & PROT_WRITE)
+		return allocate(segment->file, segment->size);
+	return (uint64_t)room.f_bavail * room.f_frsize < segment->size - there ? ENOSPC : 0;
+}
+
 static int map_file(struct shm_segment *segment, int protection, const char *path,
         const struct shm_complaint *complaint)
 {
+	int error;
+
 	segment->base = mmap(NULL, segment->size, protection, MAP_SHARED, segment->file, 0);
 	if (segment->base == MAP_FAILED) {
 		segment->base = NULL;
@@ -464,6 +504,13 @@ static int map_file(struct shm_segment *segment, int protection, const char *pat
 		        ": cannot map it: %s; is there a limit of address space?",
 		        path, strerror(errno));
 	}
+	error = fill_holes(segment, protection);
+	if (error)
+		return shm_complain(complaint, -error,
+		        "%s/" SHM_SEGMENT_NAME
+		        ": parts of it aren't there, and can't be filled in: %s; make room in the "
+		        "file system, or stop what uses it, then `rm -r %s`",
+		        path, strerror(error), path);
 	(void)madvise(segment->base, segment->size, MADV_DONTDUMP);
 	lay_out(segment, &segment->geometry);
 	return 0;
@@ -576,7 +623,7 @@ int shm_segment_open(struct shm_segment *segment, const char *path, const struct
 		        (long long)terms->owner, strerror(-result));
 	else
 		result = find_or_make(segment, path, terms, &complaint);
-	if (result == -ENOENT)
+	if (result == -ENOENT && !terms->geometry)
 		shm_complain(&complaint, result, "%s: no such layer; start `forebay serve`", path);
 	if (result < 0)
 		shm_segment_fini(segment);

@@ -371,12 +371,30 @@ enum shm_result shm_table_make_group(
 	return make(table, &birth, group);
 }
 
+// Whether inboxes have their share of the wide rings. Each process that opens reply channels has one, for as long as it
+// lives; with as many processes as there are wide rings there would be none for any channel that all of them wait for.
+static bool has_wide_inboxes(const struct shm_table *table)
+{
+	uint32_t wide = table->segment->geometry.wide, inboxes = 0;
+	uint32_t reserved = wide / 4 + 4 < wide / 2 ? wide / 4 + 4 : wide / 2;
+
+	for (uint32_t index = 0; index < wide; index++) {
+		struct shm_channel_mem *channel = &table->segment->channel[index];
+		uint64_t maker = load_relaxed(&channel->maker);
+
+		inboxes += maker != 0 && load_relaxed(&channel->owner) == SHM_OWN_HELD(maker);
+	}
+	return inboxes >= wide - reserved;
+}
+
 enum shm_result shm_table_make_inbox(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring)
 {
 	struct birth birth = {name, kind_of(capacity), capacity, table->self->uid, 0};
 	uint32_t index;
 
+	if (birth.kind == SHM_WIDE && has_wide_inboxes(table))
+		return SHM_FULL;
 	if (!prepare(table, &birth, &index))
 		return SHM_FULL;
 	shm_table_ring(table, index, ring);

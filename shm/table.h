@@ -108,7 +108,8 @@ enum shm_result shm_table_make_wide(
 enum shm_result shm_table_make_history(struct shm_table *table, const char *name, uint32_t capacity,
         uint32_t lifetime, struct shm_ring *ring);
 
-// Makes a channel that isn't in the table: a process's inbox, HELD by it. SHM_OK or SHM_FULL.
+// Makes a channel that isn't in the table: a process's inbox, HELD by it. SHM_OK or SHM_FULL: of the wide rings some are
+// kept for channels.
 enum shm_result shm_table_make_inbox(
         struct shm_table *table, const char *name, uint32_t capacity, struct shm_ring *ring);
 

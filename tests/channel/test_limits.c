@@ -269,7 +269,31 @@ TEST(reply_channels_that_one_process_has_closed_can_be_opened_by_another)
 			EXPECT_INT(forebay_reply_close(second, names[i]), 0);
 	}
 	forebay_close(first);
-	forebay_close(second);
+	discard(second);
+}
+
+TEST(inboxes_leave_wide_rings_to_channels)
+{
+	enum { PROCESSES = 40 };
+	struct forebay *all[PROCESSES];
+	char names[PROCESSES][FOREBAY_NAME_SIZE], channel[32];
+
+	for (int i = 0; i < PROCESSES; i++) {
+		all[i] = attach(&(struct forebay_options){.capacities = "wide*=1000"});
+		EXPECT_INT(forebay_reply_open(all[i], "r", 0, NULL, names[i]), 0);
+	}
+	EXPECT(all[0]->segment.geometry.wide < PROCESSES);
+	for (int i = 0; i < 12; i++) {
+		snprintf(channel, sizeof channel, "wide.%d", i);
+		EXPECT_INT(forebay_listen(all[i], channel), 0);
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		EXPECT_INT(send_octets(all[0], names[i], 10), 0);
+		EXPECT_INT(drain(all[i]), 1);
+	}
+	for (int i = 1; i < PROCESSES; i++)
+		forebay_close(all[i]);
+	discard(all[0]);
 }
 
 TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
@@ -292,7 +316,7 @@ TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
 	}
 	for (size_t i = 0; i < 40; i++)
 		forebay_close(others[i]);
-	forebay_close(idle);
+	discard(idle);
 }
 
 TEST(when_all_process_slots_are_taken_the_next_is_told_so_until_one_leaves)

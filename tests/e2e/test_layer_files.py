@@ -177,6 +177,41 @@ def test_file_system_without_inodes(tmp_path, command):
 
 
 @needs_mount
+@pytest.mark.parametrize("command", [*COMMANDS, "check"])
+def test_holes_in_a_full_file_system(tmp_path, command):
+    """To touch one would end the process with SIGBUS."""
+    result = run_on_tmpfs(
+        tmp_path, "size=56m,mode=0700", 'forebay send other "{}" 2>/dev/null && '
+        'fallocate --punch-hole --offset 5M --length 1M "$FOREBAY_DIR/forebay.default/segment" && '
+        '{ cat /dev/zero >"$FOREBAY_DIR/filler" 2>/dev/null; forebay "$@"; }',
+        *COMMANDS.get(command, [command]))
+    if command == "check":
+        assert result.returncode == 3
+        result.returncode = 1
+    assert_sentence(result, tmp_path, "No space left", "rm -r")
+
+
+@needs_mount
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_proc(tmp_path, command):
+    script = 'forebay send other "{}" 2>/dev/null && umount --lazy /proc && forebay "$@"'
+    result = run_on_tmpfs(tmp_path, "size=64m", script, *COMMANDS[command])
+    assert_sentence(result, "/proc", "is /proc mounted?", "default")
+    if command != "stat":
+        result = run_on_tmpfs(tmp_path, "size=64m", 'umount --lazy /proc && forebay "$@"', *COMMANDS[command])
+        assert_sentence(result, tmp_path, "is /proc mounted?")
+
+
+@needs_mount
+def test_a_worker_that_has_no_room_for_its_fifo_says_so(tmp_path):
+    script = ('forebay send jobs "{}" && touch "$FOREBAY_DIR/filler" && '
+              'timeout 2 forebay serve --workers 1 --bind 127.0.0.1:0')
+    result = run_on_tmpfs(tmp_path, "size=64m,nr_inodes=4", script)
+    lines = [line for line in result.stderr.decode().splitlines() if "FIFO" in line]
+    assert lines and "layer default" in lines[0] and "No space left" in lines[0], result
+
+
+@needs_mount
 def test_the_default_layer_fits_into_64_megabytes(tmp_path):
     """What a container's /dev/shm has by default."""
     result = run_on_tmpfs(tmp_path, "size=64m", "forebay send jobs '{\"a\":1}' && "

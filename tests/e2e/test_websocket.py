@@ -664,6 +664,21 @@ def test_no_room_for_too_long_is_1013(make_site):
     site.server.wait_for_log("was dropped: no room")
 
 
+def test_a_client_that_breaks_off_while_there_is_no_room_for_its_message(make_site):
+    site = make_site("--capacity", "websocket.receive=1", "--websocket-full-timeout", "1h", "--expiry", "1h")
+    site.layer.ignore("websocket.receive")
+    with site.client() as client:
+        name = site.open(client)
+        client.send(frame(TEXT, "waits") + frame(TEXT, "is dropped"))
+        blocked = r"(?m)^ *1 +forebay_websocket_messages_blocked_total"
+        site.server.wait_for(
+            lambda: re.search(blocked, site.server.forebay("stat", "--layer", "test").stdout.decode()),
+            "a message that waits")
+        client.reset()
+    message = site.event("disconnect")
+    assert (message["reply_channel"], message["code"]) == (name, 1006)
+
+
 def test_no_room_for_a_disconnect_only_delays_it(make_site):
     site = make_site("--capacity", "websocket.disconnect=2")
     site.layer.ignore("websocket.disconnect")

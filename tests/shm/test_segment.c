@@ -18,6 +18,21 @@ static int open_again(char *error, size_t size)
 	return result;
 }
 
+static unsigned allocations,
+        interruptions; // of files; these come before each of those that succeed
+
+// In the C library's place: as the kernel does it when signals come.
+int posix_fallocate(int file, off_t offset, off_t length)
+{
+	static unsigned in_a_row;
+
+	if (in_a_row++ < interruptions)
+		return EINTR;
+	in_a_row = 0;
+	allocations++;
+	return fallocate(file, 0, offset, length) < 0 ? errno : 0;
+}
+
 static int segment_file(int flags)
 {
 	char path[512];
@@ -37,6 +52,20 @@ TEST(the_first_makes_the_segment_and_the_second_finds_it)
 	EXPECT(first.segment.size == shm_geometry_size(&first.segment.geometry));
 	detach(&first);
 	detach(&second);
+	discard();
+}
+
+TEST(a_signal_while_memory_is_allocated_is_no_failure)
+{
+	struct attachment attachment;
+
+	allocations = 0;
+	interruptions = 3;
+	attach(&attachment);
+	interruptions = 0;
+	// Not all at once, or with a timer running it might never come to an end.
+	EXPECT(allocations > 1);
+	detach(&attachment);
 	discard();
 }
 
