@@ -63,17 +63,18 @@ def command(start):
     return re.search(rf"^    ({re.escape(start)}.*)$", README, re.M)[1]
 
 
+# The next test begins when the server of this one has ended.
+STOP = "kill $(cat pid); while [ -e pid ]; do sleep 0.1; done"
+
+
 def answer_of(machine, build, serve):
     """What README's consumer, made by BUILD, answers behind the server that SERVE starts; then both are stopped."""
     result = machine(f"""
         {build}
         {serve} --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
-        trap 'kill $(cat pid)' EXIT
+        trap '{STOP}' EXIT
         curl -sSm 20 --unix-socket $1/socket http://localhost/over/the/weir || cat log
-        until forebay stat --json http.request | grep -q '"listeners": 2'; do sleep 0.1; done
-        trap - EXIT
-        kill $(cat pid)
-        while [ -e pid ]; do sleep 0.1; done""")
+        until forebay stat --json http.request | grep -q '"listeners": 2'; do sleep 0.1; done""")
     log = pathlib.Path(machine.directory, "log").read_text()
     # Not killed by the signal: who is, takes along what it has in hand.
     for number in (1, 2):
@@ -98,7 +99,7 @@ def test_a_request_answered_by_hand(machine):
     printed = re.search("http.response![0-9a-f]{16}", answer)[0]
     result = machine(f"""
         forebay serve --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
-        trap 'kill $(cat pid)' EXIT
+        trap '{STOP}' EXIT
         curl -sSm 20 --unix-socket $1/socket http://localhost/hi > answer &
         curl=$!
         forebay receive http.request > request
