@@ -103,6 +103,15 @@ MUTANTS = {
          "		store_release(&channel->link, link_as(head, entry->generation));\n"
          "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n"),
     ]),
+    "walk_no_generation": ("table.c", [
+        ("		if (load_acquire(&(*channel)->ring.generation) != LINK_GENERATION(at->link))\n"
+         "			return false;\n", ""),
+    ]),
+    "make_in_vain_kept": ("table.c", [
+        ("	if (prepared)\n"
+         "		store_release(&table->segment->channel[mine].owner, SHM_CHANNEL_FREE);\n",
+         "	(void)prepared;\n"),
+    ]),
     "end_free_before_generation": ("table.c", [
         ("	store_release(&channel->ring.generation, entry->generation + 1);\n"
          "	store_release(&channel->owner, SHM_CHANNEL_FREE);\n",

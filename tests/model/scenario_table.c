@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Names: channels made, found and ended at the same time, all in one bucket.
+// Names: channels made, found and ended at the same time. There are two buckets: "a", "c" and "e" are in one, "b" is in
+// the other.
 
 #include "tests/model/support.h"
 
@@ -17,9 +18,9 @@ static void make_a(struct model_own *own)
 	make(own, "a");
 }
 
-static void make_b(struct model_own *own)
+static void make_c(struct model_own *own)
 {
-	make(own, "b");
+	make(own, "c");
 }
 
 static void make_and_find_a(struct model_own *own)
@@ -50,10 +51,14 @@ static void end_second_ring(struct model_own *own)
 	own->note[0] = shm_table_end(&own->table, &own->ring[1], false, NULL);
 }
 
-// All who found or made it have the same one.
+// All who found or made it have the same one, and who made another in vain has let go of it.
 static void audit_same(struct model_own *auditor)
 {
 	const struct shm_ring *known = NULL;
+
+	for (uint32_t index = 0; index < auditor->segment.channels; index++)
+		MODEL_ASSERT(
+		        load_relaxed(&auditor->segment.channel[index].owner) <= SHM_CHANNEL_LIVE);
 
 	for (const struct model_own *own = model_arena.own; own < auditor; own++) {
 		if (!own->ring[0].mem || own->note[0] != SHM_OK)
@@ -65,10 +70,10 @@ static void audit_same(struct model_own *auditor)
 	support_audit_all(auditor);
 }
 
-static void open_a_and_b(void)
+static void open_a_and_c(void)
 {
 	support_open("a", 0, 2);
-	support_open("b", 1, 2);
+	support_open("c", 1, 2);
 }
 
 MODEL_SCENARIO(make_and_make) = {
@@ -91,7 +96,7 @@ MODEL_SCENARIO(make_two) = {
         .zones = 1,
         .zone = 1,
         .setup = open_nothing,
-        .run = {make_and_find_a, make_b, find_a},
+        .run = {make_and_find_a, make_c, find_a},
         .audit = support_audit_all,
 };
 
@@ -102,7 +107,7 @@ MODEL_SCENARIO(end_neighbours) = {
         .channels = 3,
         .zones = 1,
         .zone = 1,
-        .setup = open_a_and_b,
+        .setup = open_a_and_c,
         .run = {end_ring, end_second_ring, make_a},
         .audit = support_audit_all,
 };
@@ -115,7 +120,37 @@ MODEL_SCENARIO(end_and_make) = {
         .zones = 1,
         .zone = 1,
         .setup = support_open_2,
-        .run = {end_ring, make_a, make_b},
+        .run = {end_ring, make_a, make_c},
+        .audit = support_audit_all,
+};
+
+static void open_three(void)
+{
+	open_a_and_c();
+	support_open("e", 1, 2);
+	support_open("c", 1, 2); // for ring[1], as it was
+}
+
+static void must_find_a(struct model_own *own)
+{
+	MODEL_ASSERT(shm_table_find(&own->table, "a", &own->ring[0]) == SHM_OK);
+}
+
+static void replace_c_by_b(struct model_own *own)
+{
+	if (shm_table_end(&own->table, &own->ring[1], false, NULL) == SHM_OK)
+		MODEL_ASSERT(shm_table_make(&own->table, "b", 2, 0, &own->ring[1]) == SHM_OK);
+}
+
+MODEL_SCENARIO(reused_neighbour) = {
+        .name = "table/reused_neighbour",
+        .intent = "a name behind one that goes to another bucket meanwhile is found",
+        .processes = 2,
+        .channels = 3,
+        .zones = 1,
+        .zone = 1,
+        .setup = open_three,
+        .run = {must_find_a, replace_c_by_b},
         .audit = support_audit_all,
 };
 

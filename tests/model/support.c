@@ -8,7 +8,7 @@
 #include "shm/prefix.h"
 
 enum {
-	BUCKETS = 1,
+	BUCKETS = 2,
 };
 
 static const struct model_scenario *scenario;
