@@ -11,17 +11,10 @@ static inline size_t channel_base64_encoded_length(size_t length)
 	return length / 3 * 4 + (length % 3 ? 4 : 0);
 }
 
-// Octets that LENGTH characters of base64 can decode to at most.
-static inline size_t channel_base64_decoded_max(size_t length)
-{
-	return length / 4 * 3;
-}
-
 // Writes channel_base64_encoded_length(LENGTH) characters to OUT, no NUL. Returns the end.
 char *channel_base64_encode(char *out, const void *data, size_t length);
 
-// Decodes LENGTH characters of TEXT to OUT, which has room for channel_base64_decoded_max(LENGTH)
-// octets and may be TEXT itself. Returns false for anything but exactly what the encoder writes:
-// a character outside the alphabet, padding missing or misplaced, unused bits that aren't zero.
-// OUT is then partly written.
+// Decodes LENGTH characters of TEXT to OUT, which has room for LENGTH / 4 * 3 octets and may be TEXT itself. Returns
+// false for anything but exactly what the encoder writes: a character outside the alphabet, padding missing or
+// misplaced, unused bits that aren't zero. OUT is then partly written.
 bool channel_base64_decode(void *out, size_t *out_length, const char *text, size_t length);

@@ -148,6 +148,3 @@ bool channel_json_is_plain(const char *text, size_t length);
 // Octets that LENGTH octets of UTF-8 take inside a JSON string, quotes not counted, as the writer
 // escapes them.
 size_t channel_json_escaped_length(const char *utf8, size_t length);
-
-// Writes them: channel_json_escaped_length() octets to OUT, no quotes, no NUL. Returns the end.
-char *channel_json_escape(char *out, const char *utf8, size_t length);

@@ -79,27 +79,3 @@ size_t channel_json_escaped_length(const char *utf8, size_t length)
 	}
 	return total;
 }
-
-char *channel_json_escape(char *out, const char *utf8, size_t length)
-{
-	static const char digits[] = "0123456789ABCDEF";
-
-	for (size_t at = 0; at < length; at++) {
-		unsigned char octet = (unsigned char)utf8[at];
-		char letter = escape_letter(octet);
-
-		if (!letter) {
-			*out++ = (char)octet;
-			continue;
-		}
-		*out++ = '\\';
-		*out++ = letter;
-		if (letter == 'u') {
-			*out++ = '0';
-			*out++ = '0';
-			*out++ = digits[octet >> 4];
-			*out++ = digits[octet & 15];
-		}
-	}
-	return out;
-}

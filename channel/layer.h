@@ -3,7 +3,7 @@
 //
 //   layer.c         attach, detach, fork
 //   housekeeping.c  reaping, expiring, flushing
-//   message.c       building and reading a message
+//   message.c       building and reading a message; spans.c, copies to and from its memory
 //   send.c          a message into a ring: limits, look-up, waiting for room
 //   receive.c       out of the rings, fairly; sleeping; the descriptor for event loops
 //   peek.c          looking at messages without receiving them

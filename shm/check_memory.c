@@ -42,19 +42,10 @@ static uint32_t count_blocks(struct examination *examination)
 	return examination->pool.first[SHM_CLASSES];
 }
 
-static int class_of(const struct examination *examination, uint32_t handle)
-{
-	int class = 0;
-
-	while (handle >= examination->pool.first[class + 1])
-		class ++;
-	return class;
-}
-
 static void count_block(struct examination *examination, uint32_t handle, uint64_t own)
 {
 	struct shm_check_summary *summary = &examination->check->summary;
-	int class = class_of(examination, handle);
+	int class = shm_pool_class_of(&examination->pool, handle);
 
 	if (!examination->counting)
 		return;
@@ -82,9 +73,7 @@ static bool look_at_held(
 static bool look_at_loose(
         struct examination *examination, uint32_t handle, uint64_t own, struct suspicion *found)
 {
-	int class = class_of(examination, handle);
-	uint32_t zone = examination->pool.first_zone[class] +
-	                (handle - examination->pool.first[class]) / shm_class_zone(class);
+	uint32_t zone = shm_pool_zone_of(&examination->pool, handle);
 	uint64_t owner = load_acquire(&examination->segment->zones[zone]);
 
 	if (owner == 0)
@@ -122,7 +111,7 @@ static bool look_at_sent(
 static bool look_at_part(
         struct examination *examination, uint32_t handle, uint64_t own, struct suspicion *found)
 {
-	if (class_of(examination, handle) != SHM_CLASSES - 1 ||
+	if (shm_pool_class_of(&examination->pool, handle) != SHM_CLASSES - 1 ||
 	        !shm_pool_block(&examination->pool, (uint32_t)own))
 		return suspect(found, SHM_FINDING_GARBAGE_BLOCK, own, "block %u", handle);
 	return !shm_reaper_is_listed(&examination->pool, own, handle) &&

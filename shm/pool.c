@@ -58,13 +58,20 @@ void shm_pool_fini(struct shm_pool *pool)
 	}
 }
 
-static int class_of(const struct shm_pool *pool, uint32_t handle)
+int shm_pool_class_of(const struct shm_pool *pool, uint32_t handle)
 {
 	int class = 0;
 
 	while (class < SHM_CLASSES && handle >= pool->first[class + 1])
 		class ++;
 	return class;
+}
+
+uint32_t shm_pool_zone_of(const struct shm_pool *pool, uint32_t handle)
+{
+	int class = shm_pool_class_of(pool, handle);
+
+	return pool->first_zone[class] + (handle - pool->first[class]) / shm_class_zone(class);
 }
 
 // Takes one more zone of the class, if one of the next *LEFT is unowned. Acquire: pairs with the release of its last owner.
@@ -325,7 +332,7 @@ static struct shm_block_mem *part_of(
 {
 	struct shm_block_mem *part = shm_pool_block(pool, handle);
 
-	if (!part || class_of(pool, handle) != LARGEST ||
+	if (!part || shm_pool_class_of(pool, handle) != LARGEST ||
 	        load_acquire(&part->own) != SHM_OWN_PART(serial, head))
 		return NULL;
 	return part;
@@ -340,7 +347,7 @@ void shm_pool_list(const struct shm_block_mem *head, uint32_t parts, uint32_t li
 bool shm_pool_view(const struct shm_pool *pool, uint32_t handle, struct shm_buffer *buffer)
 {
 	struct shm_block_mem *head = shm_pool_block(pool, handle);
-	int class = class_of(pool, handle);
+	int class = shm_pool_class_of(pool, handle);
 	uint32_t list[SHM_PARTS_MAX];
 	uint32_t length, parts, serial;
 
@@ -390,23 +397,21 @@ void shm_pool_free(struct shm_pool *pool, uint32_t handle)
 			uint64_t own = SHM_OWN_PART(serial, handle);
 
 			// By CAS: a reaper may have freed it, and its zone's next owner taken it.
-			if (part && class_of(pool, list[i]) == LARGEST)
+			if (part && shm_pool_class_of(pool, list[i]) == LARGEST)
 				(void)cas_acq_rel(&part->own, &own, SHM_FREE);
 		}
 	}
-	store_release(&head->own, SHM_FREE); // pairs with the acquire in take_block()
+	store_release(&head->own, SHM_FREE); // pairs with the acquire in search()
 }
 
 bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t length)
 {
-	int class = class_of(pool, handle);
+	int class = shm_pool_class_of(pool, handle);
 	uint64_t owner;
 
 	if (class == SHM_CLASSES)
 		return false;
-	owner = load_relaxed(
-	        &pool->segment->zones[pool->first_zone[class] +
-	                              (handle - pool->first[class]) / shm_class_zone(class)]);
+	owner = load_relaxed(&pool->segment->zones[shm_pool_zone_of(pool, handle)]);
 	return (owner == 0 || owner == pool->uid) &&
 	       (length > EXTENT || length <= shm_class_size(class) - sizeof(struct shm_block_mem));
 }

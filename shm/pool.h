@@ -156,6 +156,10 @@ static inline struct shm_block_mem *shm_pool_block(const struct shm_pool *pool, 
 	return NULL;
 }
 
+// The class of the block HANDLE; SHM_CLASSES if there is no such block. And its zone, if there is.
+int shm_pool_class_of(const struct shm_pool *pool, uint32_t handle);
+uint32_t shm_pool_zone_of(const struct shm_pool *pool, uint32_t handle);
+
 // Whether the block HANDLE, once it is free, may serve this process for a message of LENGTH octets: it is large enough
 // and in a zone that is ours or nobody's. (A larger message takes a small block for its head, and extents.)
 bool shm_pool_is_of_use(const struct shm_pool *pool, uint32_t handle, uint32_t length);

@@ -526,11 +526,10 @@ TEST(a_zeroed_reader_may_be_ended)
 
 TEST(escaped_lengths_are_those_of_the_writer)
 {
-	char text[40], escaped[240];
+	char text[40];
 
 	for (int octet = 0; octet < 128; octet++) {
 		for (size_t length = 1; length <= sizeof text; length += 13) {
-			char *end;
 			size_t expected;
 			const char *json;
 
@@ -544,9 +543,6 @@ TEST(escaped_lengths_are_those_of_the_writer)
 			EXPECT(json);
 			expected = strlen(json) - strlen("{\"\":\"\"}");
 			EXPECT_INT(channel_json_escaped_length(text, length), expected);
-			end = channel_json_escape(escaped, text, length);
-			EXPECT_INT(end - escaped, expected);
-			EXPECT(memcmp(escaped, json + strlen("{\"\":\""), expected) == 0);
 		}
 	}
 }

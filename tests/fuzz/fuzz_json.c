@@ -25,9 +25,10 @@ static void check_string(const char *string, size_t length)
 // Touches every octet of the tree, and finds each container as long as it says.
 static void check(const struct forebay_value *value, unsigned depth)
 {
+	bool container = value->type == FOREBAY_TYPE_LIST || value->type == FOREBAY_TYPE_OBJECT;
 	size_t members = 0;
 
-	require(depth <= FOREBAY_DEPTH_MAX);
+	require(depth <= FOREBAY_DEPTH_MAX + !container);
 	if (value->key)
 		check_string(value->key, value->key_length);
 	if (value->type == FOREBAY_TYPE_STRING || value->type == FOREBAY_TYPE_NUMBER)
@@ -37,7 +38,7 @@ static void check(const struct forebay_value *value, unsigned depth)
 		check(at, depth + 1);
 		members++;
 	}
-	if (value->type == FOREBAY_TYPE_LIST || value->type == FOREBAY_TYPE_OBJECT)
+	if (container)
 		require(members == value->length);
 }
 

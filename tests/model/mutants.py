@@ -91,7 +91,7 @@ MUTANTS = {
          "\n"
          "	store_release(&head->own, SHM_FREE);\n"
          "	if (parts > 0 && parts <= SHM_PARTS_MAX) {\n"),
-        ("	store_release(&head->own, SHM_FREE); // pairs with the acquire in take_block()\n", ""),
+        ("	store_release(&head->own, SHM_FREE); // pairs with the acquire in search()\n", ""),
     ]),
     "free_extents_by_store": ("pool.c", [
         ("				(void)cas_acq_rel(&part->own, &own, SHM_FREE);\n",
