@@ -136,7 +136,7 @@ OPTION(INTEGER, max_form_fields, "1000", "1..1000000", "N", RELOAD,
 OPTION(INTEGER, max_parts, "200", "1..100000", "N", RELOAD, "parts of a multipart form, or 413")
 OPTION(SIZE, slow_memory, "64M", "0..64G", "SIZE", RELOAD,
         "memory of its own that a worker takes for what slow clients have yet to read, so that they don't keep the "
-        "layer's, where that is half in use")
+        "layer's, where that is half in use; if it isn't enough, who has taken nothing for longest, and 5s at least, is cut")
 OPTION(INTEGER, retry_after, "1", "0..86400", "SECONDS", RELOAD,
         "Retry-After of the 503 that is answered when http.request is full")
 
