@@ -28,7 +28,7 @@ static void check(const struct forebay_value *value, unsigned depth)
 	bool container = value->type == FOREBAY_TYPE_LIST || value->type == FOREBAY_TYPE_OBJECT;
 	size_t members = 0;
 
-	require(depth <= FOREBAY_DEPTH_MAX + !container);
+	require(depth <= FOREBAY_DEPTH_MAX + (container ? 0U : 1U));
 	if (value->key)
 		check_string(value->key, value->key_length);
 	if (value->type == FOREBAY_TYPE_STRING || value->type == FOREBAY_TYPE_NUMBER)
