@@ -135,7 +135,7 @@ struct channel_listen {
 struct channel_cached {
 	struct shm_ring ring;
 	uint64_t use; // another number for each channel that the entry is given to; 0: none's
-	int kind;     // enum channel_kind: CHANNEL_PLAIN or CHANNEL_STREAM
+	int kind;     // enum channel_kind: CHANNEL_PLAIN, _STREAM or _DELAY
 	enum shm_policy policy;
 	char name[FOREBAY_NAME_SIZE];
 };

@@ -319,6 +319,7 @@ int channel_sleep(
 	if (left <= 0)
 		return FOREBAY_TIMEOUT;
 	channel_ring_all(layer);
+	shm_pool_settle(&layer->pool); // who waits for room has taken memory, to no purpose so far
 	(void)channel_deliver(layer, now, false);
 	channel_housekeep(layer, now, poll != NULL);
 	left = left > SHM_NAP_MAX ? SHM_NAP_MAX : left;

@@ -93,7 +93,7 @@ static bool claim_zone(struct shm_pool *pool, int i, uint32_t *left)
 			class->at_zone = class->owned;
 			class->zones[class->owned++] = zone;
 			class->claims++;
-			pool->claimed = true;
+			class->claimed = pool->claimed = true;
 			--*left;
 			return true;
 		}
@@ -145,6 +145,7 @@ static struct shm_block_mem *search(struct shm_pool *pool, int i, uint32_t count
 	struct shm_pool_class *class = &pool->class[i];
 	uint32_t per_zone = shm_class_zone(i);
 
+	class->looked += count;
 	for (; count > 0; count--) {
 		uint32_t index =
 		        class->zones[class->at_zone] * per_zone + place_of(i, class->at_block);
@@ -230,6 +231,7 @@ static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *
 	far = class->owned * shm_class_zone(i);
 	near = near < far ? near : far;
 	far -= near;
+	class->looked = 0;
 	block = search(pool, i, near, handle);
 	// What has been looked at isn't looked at again: a search of full memory is one pass.
 	if (!block)
@@ -240,7 +242,7 @@ static struct shm_block_mem *take_block(struct shm_pool *pool, int i, uint32_t *
 		        pool, i, class->vain && far > VAIN_SEARCH ? VAIN_SEARCH : far, handle);
 	class->vain = !block;
 	// A search in vain is paid for by the next so many allocations, which use a larger size at once.
-	class->skip = block ? 0 : class->room * shm_class_zone(i) / SEARCH_SHARE;
+	class->skip = block ? 0 : class->looked / SEARCH_SHARE;
 	return block;
 }
 
@@ -444,8 +446,12 @@ void shm_pool_settle_claims(struct shm_pool *pool)
 {
 	for (int i = 0; i < SHM_CLASSES; i++) {
 		struct shm_pool_class *class = &pool->class[i];
-		uint32_t keep = class->owned > 0 ? keepable(pool, i) : 0;
+		uint32_t keep;
 
+		if (!class->claimed)
+			continue;
+		class->claimed = false;
+		keep = class->owned > 0 ? keepable(pool, i) : 0;
 		// The last one is where we go on, if it is still nobody's.
 		while (class->owned > keep && class->owned > 1)
 			give_back(pool, i,

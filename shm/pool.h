@@ -108,12 +108,14 @@ struct shm_pool {
 		uint32_t at_zone, at_block; // where the next search begins
 		uint32_t scan;              // where the next search for an unowned zone begins
 		uint32_t last;              // the zone that was given back last
-		bool vain;                  // the last search found nothing
-		uint32_t skip;              // allocations that don't search here, because of that
+		bool vain;                  // the last search found nothing ...
+		uint32_t looked; // ... in so many blocks; it may have ended before otherwise
+		uint32_t skip;   // allocations that don't search here, because of that
+		bool claimed;    // a zone, since the last shm_pool_settle()
 		bool scarce;     // most zones were somebody's when that was looked at ...
 		uint32_t claims; // ... so many zones ago, which we have taken since
 	} class[SHM_CLASSES];
-	bool claimed; // a zone, since the last shm_pool_settle()
+	bool claimed; // of any class
 };
 
 // Returns 0 or -ENOMEM.

@@ -486,8 +486,12 @@ static int fill_holes(const struct shm_segment *segment, int protection)
 	there = (uint64_t)stat.st_blocks * 512;
 	if (there >= segment->size)
 		return 0;
-	if (protection & PROT_WRITE)
+	// Not where the C library would emulate it: that writes into blocks that are there, and others are attached.
+	if ((protection & PROT_WRITE) &&
+	        (fallocate(segment->file, 0, 0, PAGE) == 0 || errno != EOPNOTSUPP))
 		return allocate(segment->file, segment->size);
+	if (room.f_blocks == 0) // a tmpfs without a limit
+		return 0;
 	return (uint64_t)room.f_bavail * room.f_frsize < segment->size - there ? ENOSPC : 0;
 }
 

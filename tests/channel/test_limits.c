@@ -3,6 +3,8 @@
 // nobody reads expires, whoever notices.
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 
 #include "channel/layer.h"
@@ -317,6 +319,59 @@ TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
 	for (size_t i = 0; i < 40; i++)
 		forebay_close(others[i]);
 	discard(idle);
+}
+
+#define WAITERS 40
+
+static int send_waiting(struct forebay *layer, const char *channel, size_t length)
+{
+	static const char data[60000];
+	struct forebay_message *message = forebay_message_new(layer);
+	int result;
+
+	forebay_set_content(message, data, length, FOREBAY_BINARY);
+	result = forebay_send(layer, channel, message, -1);
+	forebay_message_free(message);
+	return result;
+}
+
+static void *wait_for_room(void *layer)
+{
+	return send_waiting(layer, "full", 60000) == 0 ? layer : NULL;
+}
+
+TEST(who_waits_for_room_in_a_channel_keeps_no_memory_from_others)
+{
+	struct forebay *layer = attach_small(), *waiters[WAITERS], *sender;
+	pthread_t threads[WAITERS];
+	struct forebay_message *message;
+
+	EXPECT_INT(forebay_listen(layer, "wide"), 0);
+	for (int i = 0; i < 5; i++)
+		EXPECT_INT(send_octets(layer, "full", 10), 0);
+	for (int i = 0; i < WAITERS; i++) {
+		waiters[i] = attach_small();
+		EXPECT_INT(pthread_create(&threads[i], NULL, wait_for_room, waiters[i]), 0);
+		while (load_seq_cst(&waiters[i]->self.mem->sleeping) != SHM_ASLEEP_ROOM)
+			sched_yield();
+	}
+	sender = attach_small();
+	EXPECT_INT(send_octets(sender, "wide", 60000), 0);
+	EXPECT_INT(drain(layer), 1);
+	EXPECT_INT(forebay_listen(layer, "full"), 0);
+	for (int i = 0; i < 5 + WAITERS; i++) {
+		EXPECT_INT(forebay_receive(layer, -1, &message), 0);
+		forebay_message_free(message);
+	}
+	for (int i = 0; i < WAITERS; i++) {
+		void *sent;
+
+		EXPECT_INT(pthread_join(threads[i], &sent), 0);
+		EXPECT(sent == waiters[i]);
+		forebay_close(waiters[i]);
+	}
+	forebay_close(sender);
+	discard(layer);
 }
 
 TEST(when_all_process_slots_are_taken_the_next_is_told_so_until_one_leaves)
