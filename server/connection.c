@@ -571,8 +571,11 @@ bool connection_press(struct connection *connection, int64_t patience)
 	if (!connection->writing || !timer_armed(&connection->timer) ||
 	        !connection_queue_has_messages(connection))
 		return false;
+	// Looked at each time, for who has stood still for longest to be known.
+	if (has_taken(connection))
+		return false;
 	waited = pool->write_timeout - timer_left(pool->wheel, &connection->timer);
-	if (waited < patience || has_taken(connection))
+	if (waited < patience)
 		return false;
 	connection_close(connection);
 	return true;
