@@ -6,8 +6,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #include "server/connection_queue.h"
 #include "server/connection_tls.h"
@@ -194,7 +197,7 @@ bool connection_is_reset(const struct connection *connection)
 {
 	struct pollfd fd = {.fd = connection->fd};
 
-	return !connection->closed && poll(&fd, 1, 0) > 0 && (fd.revents & (POLLERR | POLLHUP));
+	return !connection->closed && poll(&fd, 1, 0) > 0 && (fd.revents & POLLERR);
 }
 
 void connection_want_read(struct connection *connection, bool want)
@@ -267,6 +270,31 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 // Output
 // ---------------------------------------------------------------------------------------------
 
+// Octets that were written and that the client hasn't taken yet.
+static int untaken(const struct connection *connection)
+{
+	int count = 0;
+
+	return ioctl(connection->fd, SIOCOUTQ, &count) < 0 ? 0 : count;
+}
+
+void connection_await_taking(struct connection *connection)
+{
+	connection->untaken = untaken(connection);
+	timer_arm(connection->pool->wheel, &connection->timer, connection->pool->write_timeout);
+}
+
+// Whether the client has taken something since the timer was armed; then its time begins anew. That we could write
+// says too little: a socket becomes writable only when a third of its buffer is free, for which one that reads
+// steadily may need a minute. One that stops is noticed after up to twice the time, since it isn't known when it did.
+static bool has_taken(struct connection *connection)
+{
+	if (untaken(connection) == connection->untaken)
+		return false;
+	connection_await_taking(connection);
+	return true;
+}
+
 static void want_write(struct connection *connection, bool want)
 {
 	if (want == connection->writing)
@@ -279,8 +307,7 @@ static void want_write(struct connection *connection, bool want)
 	else
 		event_del(&connection->write_event);
 	if (want)
-		timer_arm(connection->pool->wheel, &connection->timer,
-		        connection->pool->write_timeout);
+		connection_await_taking(connection);
 	else
 		timer_stop(&connection->timer);
 }
@@ -432,8 +459,7 @@ void connection_write_more(struct connection *connection)
 	}
 	connection_queue_advance(connection, (size_t)written);
 	if (connection->output) {
-		timer_arm(connection->pool->wheel, &connection->timer,
-		        connection->pool->write_timeout);
+		connection_await_taking(connection);
 		return;
 	}
 	want_write(connection, false);
@@ -462,7 +488,7 @@ static void on_timer(struct timer *timer)
 
 	if (connection_is_shaking(connection))
 		connection_tls_expire(connection);
-	else
+	else if (!connection->writing || !has_taken(connection))
 		connection_close(connection);
 }
 
@@ -542,9 +568,11 @@ bool connection_press(struct connection *connection, int64_t patience)
 	const struct connection_pool *pool = connection->pool;
 	int64_t waited;
 
-	// The timer is set to the write time-out whenever the client takes something.
 	if (!connection->writing || !timer_armed(&connection->timer) ||
 	        !connection_queue_has_messages(connection))
+		return false;
+	// Looked at each time, for who has stood still for longest to be known.
+	if (has_taken(connection))
 		return false;
 	waited = pool->write_timeout - timer_left(pool->wheel, &connection->timer);
 	if (waited < patience)

@@ -57,7 +57,7 @@ struct connection_protocol {
 struct connection_pool {
 	struct event_base *base;
 	struct timer_wheel *wheel;
-	int64_t write_timeout; // ms without progress
+	int64_t write_timeout; // ms for a client to take something
 	size_t object_size;    // of the object that a connection is the first member of
 	struct connection *closed;
 	struct connection *spare;
@@ -83,9 +83,10 @@ struct connection {
 	struct connection_segment *output, **output_end;
 	struct connection *next;                       // on one of the pool's lists
 	struct connection *corked_next, **corked_link; // in pool->corked; link NULL: not there
-	struct timer timer;                            // no progress in writing; end of lingering
+	struct timer timer;                            // the client takes nothing; end of lingering
 	struct event read_event, write_event;
 	uint32_t lingered; // octets read and discarded
+	int untaken;       // octets in the socket when the timer was armed for writing
 	int fd;
 	bool reading;   // read_event is on
 	bool writing;   // write_event is on
@@ -155,7 +156,7 @@ int connection_reserve(struct connection *connection, size_t room);
 bool connection_poll(struct connection *connection);
 
 // Whether the client has broken the connection off (RST), which no event tells of while nothing is read or written. An
-// ordinary end (FIN) is none: what came before it can still be read.
+// ordinary end (FIN, or close() of a unix socket) is none: what came before it can still be read.
 bool connection_is_reset(const struct connection *connection);
 
 // Whether to go on reading. The connection stops by itself when its buffer is full and may not grow.

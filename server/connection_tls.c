@@ -120,8 +120,7 @@ static void complete(struct connection *connection)
 	metrics_count(connection->pool->metrics, METRICS_TLS_OK);
 	timer_stop(&connection->timer);
 	if (connection->writing)
-		timer_arm(connection->pool->wheel, &connection->timer,
-		        connection->pool->write_timeout);
+		connection_await_taking(connection);
 }
 
 // Goes on with the handshake. Returns whether it is over and the connection can be used.

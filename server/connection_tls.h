@@ -29,3 +29,6 @@ void connection_tls_drop(struct connection *connection);
 // Read, or write, as far as possible at once; either may close the connection. Of connection.c.
 void connection_read_more(struct connection *connection);
 void connection_write_more(struct connection *connection);
+
+// Gives the client the write time-out to take something of what was written. Of connection.c.
+void connection_await_taking(struct connection *connection);

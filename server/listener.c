@@ -406,8 +406,9 @@ static int cannot_bind(struct opening *opening, const char *text, int result)
 	const struct listener *clash = opening->clash;
 	const char *why = strerror(-result);
 
+	// Trying again doesn't help against that, unlike against others who have the address.
 	if (result == -EADDRINUSE && clash)
-		return fail(opening, result, "cannot bind %s of %s: %s of %s %s", text,
+		return fail(opening, -EINVAL, "cannot bind %s of %s: %s of %s %s", text,
 		        option_of(opening->status), clash->address, option_of(clash->status),
 		        strcmp(text, clash->address) == 0
 		                ? "is the same"

@@ -50,7 +50,7 @@ bool listener_parse(const char *text, struct listener_address *address, const ch
 // or be of both kinds. Sockets of OLD (may be NULL) whose address is still
 // wanted are taken over: moved from OLD to SET. If anything fails, OLD is as before, SET is empty, the
 // result is a negative errno, and ERROR is a sentence: "cannot bind 127.0.0.1:80: Permission denied"; where two of the addresses
-// clash, it names both.
+// clash, it is -EINVAL and names both; -EADDRINUSE is left for what others have.
 // Otherwise what is left in OLD is what has vanished; end it with listener_set_fini().
 int listener_set_open(struct listener_set *set, const struct options_list *addresses,
         const struct options_list *status, int backlog, struct listener_set *old,

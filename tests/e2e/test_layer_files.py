@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from conftest import FOREBAY, TIMEOUT, run_forebay
+from conftest import FOREBAY, SANITIZED, TIMEOUT, run_forebay
 from forebay_client import Layer
 
 COMMANDS = {
@@ -192,6 +192,7 @@ def test_holes_in_a_full_file_system(tmp_path, command):
 
 
 @needs_mount
+@pytest.mark.skipif(SANITIZED, reason="sanitizers want /proc for themselves")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_proc(tmp_path, command):
     script = 'forebay send other "{}" 2>/dev/null && umount --lazy /proc && forebay "$@"'

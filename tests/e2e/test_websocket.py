@@ -664,19 +664,49 @@ def test_no_room_for_too_long_is_1013(make_site):
     site.server.wait_for_log("was dropped: no room")
 
 
+def wait_for_blocked(site, count):
+    """Until so many messages had to wait for room."""
+    blocked = rf"(?m)^ *{count} +forebay_websocket_messages_blocked_total"
+    site.server.wait_for(
+        lambda: re.search(blocked, site.server.forebay("stat", "--layer", "test").stdout.decode()),
+        "a message that waits")
+
+
 def test_a_client_that_breaks_off_while_there_is_no_room_for_its_message(make_site):
     site = make_site("--capacity", "websocket.receive=1", "--websocket-full-timeout", "1h", "--expiry", "1h")
     site.layer.ignore("websocket.receive")
     with site.client() as client:
         name = site.open(client)
         client.send(frame(TEXT, "waits") + frame(TEXT, "is dropped"))
-        blocked = r"(?m)^ *1 +forebay_websocket_messages_blocked_total"
-        site.server.wait_for(
-            lambda: re.search(blocked, site.server.forebay("stat", "--layer", "test").stdout.decode()),
-            "a message that waits")
+        wait_for_blocked(site, 1)
         client.reset()
     message = site.event("disconnect")
     assert (message["reply_channel"], message["code"]) == (name, 1006)
+
+
+def test_a_client_that_leaves_while_there_is_no_room_for_its_message(make_site):
+    """What came before its end comes through, over a unix socket too, as from a proxy."""
+    site = make_site("--capacity", "websocket.receive=1", "--websocket-full-timeout", "1h", "--expiry", "1h")
+    site.layer.ignore("websocket.receive")
+    texts = ["waits", "waits too", "is the last"]
+    with WebSocket(site.server.socket_path, TIMEOUT) as client, site.client() as other:
+        name = site.open(client)
+        client.send(b"".join(frame(TEXT, text) for text in texts) + close_frame(1000))
+        wait_for_blocked(site, 1)
+        client.close()
+        # When it has been noticed that another is gone, this one has been looked at as well.
+        gone = site.open(other)
+        other.send(frame(TEXT, "is dropped"))
+        wait_for_blocked(site, 2)
+        other.reset()
+    message = site.event("disconnect")
+    assert (message["reply_channel"], message["code"]) == (gone, 1006)
+    site.layer.listen("websocket.receive")
+    for text in texts:
+        message = site.event("receive")
+        assert (message["reply_channel"], message["content"]) == (name, text)
+    message = site.event("disconnect")
+    assert (message["reply_channel"], message["code"]) == (name, 1000)
 
 
 def test_no_room_for_a_disconnect_only_delays_it(make_site):
