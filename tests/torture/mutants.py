@@ -87,7 +87,7 @@ MUTANTS = [
         "shm/reaper.c",
         "SHM_OWN_STATE(own) == SHM_SENT && !shm_reaper_is_published(table, own, handle) &&",
         "SHM_OWN_STATE(own) == SHM_SENT && (shm_reaper_is_published(table, own, handle) || true) &&",
-        "send",
+        "reap who had announced a reply channel",
     ),
     (
         "the reaper leaves what was about to be sent",
