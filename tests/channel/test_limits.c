@@ -20,16 +20,22 @@ static struct forebay *attach_small(void)
 	        .capacities = "wide*=8000,r!*=4"});
 }
 
-static int send_octets(struct forebay *layer, const char *channel, size_t length)
+static int send_octets_within(
+        struct forebay *layer, const char *channel, size_t length, int timeout)
 {
-	static char data[300000];
+	static const char data[300000];
 	struct forebay_message *message = forebay_message_new(layer);
 	int result;
 
 	forebay_set_content(message, data, length, FOREBAY_BINARY);
-	result = forebay_send(layer, channel, message, 0);
+	result = forebay_send(layer, channel, message, timeout);
 	forebay_message_free(message);
 	return result;
+}
+
+static int send_octets(struct forebay *layer, const char *channel, size_t length)
+{
+	return send_octets_within(layer, channel, length, 0);
 }
 
 // Receives without waiting until nothing comes, and returns how many came.
@@ -323,21 +329,9 @@ TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
 
 #define WAITERS 40
 
-static int send_waiting(struct forebay *layer, const char *channel, size_t length)
-{
-	static const char data[60000];
-	struct forebay_message *message = forebay_message_new(layer);
-	int result;
-
-	forebay_set_content(message, data, length, FOREBAY_BINARY);
-	result = forebay_send(layer, channel, message, -1);
-	forebay_message_free(message);
-	return result;
-}
-
 static void *wait_for_room(void *layer)
 {
-	return send_waiting(layer, "full", 60000) == 0 ? layer : NULL;
+	return send_octets_within(layer, "full", 60000, -1) == 0 ? layer : NULL;
 }
 
 TEST(who_waits_for_room_in_a_channel_keeps_no_memory_from_others)
