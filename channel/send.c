@@ -374,8 +374,7 @@ static bool is_refused_still(struct forebay *layer, const char *name, enum chann
 	struct channel_cached *cached = outgoing->cached;
 
 	return outgoing->refused && find_ring(layer, name, kind, outgoing) == 0 &&
-	       cached->policy == SHM_REFUSE &&
-	       is_full_still(layer, &cached->ring) &&
+	       cached->policy == SHM_REFUSE && is_full_still(layer, &cached->ring) &&
 	       (kind != CHANNEL_DELAY || channel_delay_is_full(layer, &cached->ring));
 }
 
