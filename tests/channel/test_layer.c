@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -497,6 +499,50 @@ TEST(a_child_of_fork_can_not_use_its_parents_attachment_and_does_not_keep_it_ali
 	discard(layer);
 }
 
+static _Atomic unsigned detaching;
+static _Atomic bool stop_detaching;
+
+static void *attach_and_detach(void *unused)
+{
+	while (!stop_detaching) {
+		struct forebay *layer = attach(NULL);
+
+		detaching++;
+		forebay_close(layer);
+	}
+	return unused;
+}
+
+TEST(a_child_forked_while_another_thread_detaches_does_not_keep_its_slot)
+{
+	struct forebay *layer = attach(NULL);
+	uint32_t locked = 0;
+	pthread_t thread;
+	pid_t pids[80];
+
+	fflush(stdout);
+	EXPECT_INT(pthread_create(&thread, NULL, attach_and_detach, NULL), 0);
+	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
+		unsigned before = detaching;
+
+		while (detaching == before)
+			sched_yield();
+		pids[i] = fork();
+		while (pids[i] == 0)
+			pause();
+	}
+	stop_detaching = true;
+	EXPECT_INT(pthread_join(thread, NULL), 0);
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
+		locked += shm_process_is_locked(&layer->segment, slot);
+	EXPECT_INT(locked, 1);
+	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	discard(layer);
+}
+
 // As fork() leaves it before it runs the handlers: with all descriptors of its parent.
 static pid_t fork_without_handlers(void)
 {
@@ -653,6 +699,30 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 	EXPECT_INT(forebay_receive(layer, 0, &in), FOREBAY_TIMEOUT);
 	EXPECT_INT(forebay_send(other, "x", out, 0), 0);
 	forebay_message_free(out);
+	forebay_close(other);
+	discard(layer);
+}
+
+TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.capacities = "x=1000"}),
+	               *other = attach(NULL);
+	uint32_t zone = shm_class_zone(0);
+
+	EXPECT_INT(forebay_listen(layer, "x"), 0);
+	for (uint32_t i = 0; i < 4 * zone; i++)
+		EXPECT_INT(send_number(layer, "x", i), 0);
+	EXPECT_INT(layer->pool.class[0].owned, 4);
+	channel_nudge_slots(other, UINT64_MAX);
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT(layer->pool.class[0].owned < 4);
+	// The nudge is still there for who is about to sleep, but what is taken after it is needed.
+	for (uint32_t i = 0; i < 4 * zone; i++)
+		EXPECT_INT(send_number(layer, "x", i), 0);
+	EXPECT(layer->pool.class[0].owned >= 4);
+	channel_nudge_slots(other, UINT64_MAX);
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT(layer->pool.class[0].owned < 4);
 	forebay_close(other);
 	discard(layer);
 }
