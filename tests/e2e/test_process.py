@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import socket
+import time
 
 import pytest
 
@@ -300,6 +301,26 @@ def test_stopped_worker_does_not_block_the_rest(serve):
     with frozen(server.workers[0]), Load(server.address, 4) as load:
         wait_for_progress(server, load)
     assert load.failures == [] and set(load.statuses) == {200}
+
+
+def test_what_came_while_a_worker_was_stopped_is_not_late(serve):
+    server = serve("--response-timeout", "500ms")
+    (worker,) = server.workers
+    layer = server.layer("http.request")
+
+    def answered():
+        with server.client() as client:
+            client.get("/")
+            channel = layer.receive()["reply_channel"]
+            with frozen(worker):
+                outcome = layer.send(channel, {"status": 200}, "in time")
+                time.sleep(1)  # its time is over by then
+            if outcome == Outcome.GONE:
+                return False  # we were too slow
+            assert client.response().body == b"in time"
+            return True
+
+    server.wait_for(answered, "an answer in time")
 
 
 def test_stopped_application_does_not_block_the_rest(serve):
