@@ -96,15 +96,24 @@ static void ask_for_memory(struct forebay *layer)
 	channel_nudge_slots(layer, UINT64_MAX);
 }
 
+// Somebody may be waiting for zones that we don't need. Once for each nudge, which stays until we are about to sleep: what
+// is taken after it is needed.
+static void heed_nudge(struct forebay *layer)
+{
+	uint32_t fresh = SHM_NUDGED;
+
+	if (cas_seq_cst(&layer->self.mem->nudged, &fresh, SHM_NUDGE_HEEDED))
+		shm_pool_trim(&layer->pool);
+}
+
 // Copies the message into blocks of its own, HELD. False if none are free.
 static bool store(struct forebay *layer, const struct channel_outgoing *outgoing,
         struct shm_buffer *buffer, struct shm_block_mem **block)
 {
 	uint32_t offset = 0;
 
-	// Somebody may be waiting for zones that we don't need.
-	if (load_relaxed(&layer->self.mem->nudged))
-		shm_pool_trim(&layer->pool);
+	if (load_relaxed(&layer->self.mem->nudged) == SHM_NUDGED)
+		heed_nudge(layer);
 	if (!shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
 		// Give back what the dead hold and what nobody has read in time, and try once more.
 		if (!channel_make_room(layer) ||

@@ -703,6 +703,30 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 	discard(layer);
 }
 
+TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.capacities = "x=1000"}),
+	               *other = attach(NULL);
+	uint32_t zone = shm_class_zone(0);
+
+	EXPECT_INT(forebay_listen(layer, "x"), 0);
+	for (uint32_t i = 0; i < 4 * zone; i++)
+		EXPECT_INT(send_number(layer, "x", i), 0);
+	EXPECT_INT(layer->pool.class[0].owned, 4);
+	channel_nudge_slots(other, UINT64_MAX);
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT(layer->pool.class[0].owned < 4);
+	// The nudge is still there for who is about to sleep, but what is taken after it is needed.
+	for (uint32_t i = 0; i < 4 * zone; i++)
+		EXPECT_INT(send_number(layer, "x", i), 0);
+	EXPECT(layer->pool.class[0].owned >= 4);
+	channel_nudge_slots(other, UINT64_MAX);
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT(layer->pool.class[0].owned < 4);
+	forebay_close(other);
+	discard(layer);
+}
+
 // ---------------------------------------------------------------------------------------------
 // Who is woken
 // ---------------------------------------------------------------------------------------------

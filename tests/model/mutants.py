@@ -136,7 +136,7 @@ MUTANTS = {
          "	(void)release_endpoints;\n	shm_compact_release"),
     ]),
     "nudge_only_sleepers": ("doorbell.c", [
-        ("	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);\n", ""),
+        ("	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, SHM_NUDGED);\n", ""),
     ]),
     "wake_without_syscall": ("doorbell.c", [
         ("		return syscall(SYS_futex, sleeping, FUTEX_WAKE, 1, NULL, NULL, 0) > 0 &&\n"
