@@ -233,6 +233,31 @@ TEST(a_full_channel_refuses_and_others_still_take)
 	discard(layer);
 }
 
+static uint32_t capacity_of(struct forebay *layer, const char *channel)
+{
+	struct forebay_channel_stat stat = {0};
+
+	return forebay_stat_channel(layer, channel, &stat) == 0 ? stat.capacity : 0;
+}
+
+TEST(without_capacities_channels_have_those_that_suit_a_server)
+{
+	struct forebay *layer = attach(NULL);
+
+	EXPECT_INT(capacity_of(layer, "http.request"), 1000);
+	EXPECT_INT(capacity_of(layer, "http.disconnect"), 1000);
+	EXPECT_INT(capacity_of(layer, "websocket.disconnect"), 1000);
+	EXPECT_INT(capacity_of(layer, "jobs"), 100);
+	discard(layer);
+	layer = attach(&(struct forebay_options){.capacity = 7});
+	EXPECT_INT(capacity_of(layer, "http.request"), 7);
+	discard(layer);
+	layer = attach(&(struct forebay_options){.capacities = "jobs=7"});
+	EXPECT_INT(capacity_of(layer, "jobs"), 7);
+	EXPECT_INT(capacity_of(layer, "http.request"), 100);
+	discard(layer);
+}
+
 TEST(a_busy_channel_does_not_starve_a_quiet_one)
 {
 	struct forebay *layer = attach(NULL);

@@ -98,13 +98,13 @@ MUTANTS = {
          "				(void)own, store_release(&part->own, SHM_FREE);\n"),
     ]),
     "make_without_search": ("table.c", [
-        ("		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n",
+        ("		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation))) {\n",
          "		head = load_acquire(bucket);\n"
          "		store_release(&channel->link, link_as(head, entry->generation));\n"
-         "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n"),
+         "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation))) {\n"),
     ]),
-    "walk_no_generation": ("table.c", [
-        ("		if (load_acquire(&(*channel)->ring.generation) != LINK_GENERATION(at->link))\n"
+    "walk_not_validated": ("table.c", [
+        ("		if (load_acquire(at->from) != at->link)\n"
          "			return false;\n", ""),
     ]),
     "make_in_vain_kept": ("table.c", [
