@@ -573,6 +573,28 @@ def test_the_time_of_a_request_is_over_when_its_response_was_not_taken(serve):
     server.wait_for(cut, "a response in time")
 
 
+def test_an_upload_that_finds_no_room_costs_others_nothing(serve):
+    """Its piece isn't copied into the layer, to be refused, on each turn of the loop."""
+    server = serve()
+    layer = server.layer("http.request")
+
+    def refused():
+        return json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)["counters"]["full"]
+
+    with server.client() as slow, server.client() as quick:
+        slow.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 2000000)
+        message = layer.receive()
+        server.wait_for(lambda: refused() == 1, "the full channel")
+        for _ in range(100):
+            quick.get("/")
+            assert layer.send(layer.receive()["reply_channel"], {}, "quick") == Outcome.OK
+            assert quick.response().body == b"quick"
+        assert refused() == 1
+        layer.listen(message["body_channel"])
+        for _ in range(24):  # more than fit
+            assert layer.receive()["content"]
+
+
 def test_full_channel_is_503_with_retry_after(serve):
     server = serve("--capacity", "http.request=2", "--retry-after", "7")
     clients = [server.client() for _ in range(3)]
