@@ -460,6 +460,25 @@ def test_disconnect_is_announced_and_the_reply_channel_gone(serve):
     assert layer.send(request["reply_channel"], {"status": 200}, "late") == Outcome.GONE
 
 
+def test_a_crowd_that_leaves_at_once(serve):
+    """The consumer, busy with something else meanwhile, is told of each."""
+    server = serve()
+    layer = server.layer("http.request", "http.disconnect")
+    clients = [server.client() for _ in range(200)]
+    for client in clients:
+        client.get("/")
+    requests = {layer.receive()["reply_channel"] for _ in clients}
+    for client in clients:
+        client.close()
+
+    def counted():
+        stat = json.loads(server.forebay("stat", "--json", "--layer", "test", "http.disconnect").stdout)
+        return sum(channel["sent"] + channel["full"] for channel in stat["channels"]) == len(clients)
+
+    wait_until(counted, "the disconnects")
+    assert {layer.receive()["reply_channel"] for _ in clients} == requests
+
+
 def test_no_disconnect_after_a_complete_answer(serve):
     server = serve()
     layer = server.layer("http.request", "http.disconnect")
