@@ -11,6 +11,8 @@
 
 #define ASK_AGAIN  10 // ms
 #define REAP_TRIES 10 // naps in vain, a second at most
+#define LARGE                                                                                      \
+	4096 // octets of a message that take longer to copy than to look whether there is room
 
 // ---------------------------------------------------------------------------------------------
 // The message
@@ -369,21 +371,25 @@ int channel_outgoing_keep(
 	return pushed == SHM_CLOSED ? FOREBAY_GONE : FOREBAY_FULL;
 }
 
-// Whether a channel that has had no room for a message would refuse it again. Then its sender waits on, announced, and
-// takes no memory for the try: those who wait may be many, and would leave none to who has room elsewhere.
-static bool is_full_still(struct forebay *layer, struct shm_ring *ring)
+// Whether a channel would refuse the message. Then its sender waits on, announced, and takes no memory for the try: those
+// who wait may be many, and would leave none to who has room elsewhere.
+static bool is_full(
+        struct forebay *layer, struct shm_ring *ring, const struct channel_outgoing *outgoing)
 {
-	announce(layer, ring);
+	if (outgoing->waits)
+		announce(layer, ring);
 	return shm_ring_is_full(ring, &layer->pool) && !channel_expire(layer, ring);
 }
 
-static bool is_refused_still(struct forebay *layer, const char *name, enum channel_kind kind,
-        struct channel_outgoing *outgoing)
+// Looks at the channel before the message is copied.
+__attribute__((noinline)) static bool is_refused(struct forebay *layer, const char *name,
+        enum channel_kind kind, struct channel_outgoing *outgoing)
 {
 	struct channel_cached *cached = outgoing->cached;
 
-	return outgoing->refused && find_ring(layer, name, kind, outgoing) == 0 &&
-	       cached->policy == SHM_REFUSE && is_full_still(layer, &cached->ring) &&
+	return find_ring(layer, name, kind, outgoing) == 0 && cached->policy == SHM_REFUSE &&
+	       shm_ring_is_full(&cached->ring, &layer->pool) &&
+	       is_full(layer, &cached->ring, outgoing) &&
 	       (kind != CHANNEL_DELAY || channel_delay_is_full(layer, &cached->ring));
 }
 
@@ -397,8 +403,12 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	bool waiting = false;
 	int result = 0;
 
-	if (is_refused_still(layer, name, kind, outgoing))
+	// If it was refused before, or if a copy in vain would cost more than a look.
+	if ((outgoing->refused || outgoing->length >= LARGE) &&
+	        is_refused(layer, name, kind, outgoing)) {
+		refuse(layer, &cached->ring, outgoing);
 		return FOREBAY_FULL;
+	}
 	if (!store_in(layer, name, kind, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
 	if (outgoing->will)
@@ -503,7 +513,7 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	// Another endpoint's in the meantime: then no credit can be taken of this one.
 	if (!find_inbox(layer, load_relaxed(&layer->segment.endpoint[index].ring), &inbox))
 		return SHM_CLOSED;
-	if (outgoing->refused && is_full_still(layer, &inbox))
+	if (outgoing->refused && is_full(layer, &inbox, outgoing))
 		return SHM_FULL;
 	outgoing->head.endpoint = index;
 	outgoing->head.generation = generation;

@@ -402,6 +402,30 @@ TEST(who_waits_for_room_in_a_channel_takes_no_memory_before_there_is_any)
 	discard(layer);
 }
 
+TEST(a_large_message_is_refused_by_a_full_channel_before_it_is_copied)
+{
+	struct forebay *layer = attach_small();
+	struct forebay_channel_stat stat;
+
+	EXPECT_INT(forebay_listen(layer, "wide"), 0);
+	for (int i = 0; i < 5; i++)
+		EXPECT_INT(send_octets(layer, "full", 10), 0);
+	while (send_octets(layer, "wide", 60000) == 0)
+		continue;
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_NO_MEMORY), 1);
+	// The copy would find no memory.
+	EXPECT_INT(send_octets(layer, "full", 60000), FOREBAY_FULL);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_NO_MEMORY), 1);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_FULL), 1);
+	EXPECT_INT(forebay_stat_channel(layer, "full", &stat), 0);
+	EXPECT_INT(stat.full, 1);
+	// What has expired there gives way all the same.
+	drain(layer);
+	age(layer, expiry_of(layer) + 1000);
+	EXPECT_INT(send_octets(layer, "full", 60000), 0);
+	discard(layer);
+}
+
 TEST(when_all_process_slots_are_taken_the_next_is_told_so_until_one_leaves)
 {
 	struct forebay *first = attach_small(), *layers[SHM_PROCESSES], *one_more;
