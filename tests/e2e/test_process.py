@@ -143,10 +143,11 @@ def test_reload_takes_a_changed_file_in(serve, tmp_path):
     config = tmp_path / "forebay.conf"
     config.write_text("app-processes = 1\nretry-after = 3\n")
     server = serve("--config", config, app=None)
-    assert len(server.workers) == 1
+    (former,) = server.workers
     config.write_text(f"app = {DEMO}\nlayer-channels = 99\n")
     server.signal(signal.SIGHUP)
     server.wait_for(lambda: len(server.apps) == 1, "the application")
+    server.wait_for(lambda: former not in server.workers, "the end of the old worker, which won't wait for us for long")
     server.wait_for_log("app has changed")
     server.wait_for_log("layer-channels has changed, which takes effect at a restart only")
     with server.client() as client:

@@ -31,6 +31,12 @@ class TlsClient(Client):
             self.socket.close()
             raise
 
+    def send_quietly(self, octets):
+        try:
+            super().send_quietly(octets)
+        except ssl.SSLEOFError:
+            pass
+
     @property
     def der(self):
         return self.socket.getpeercert(binary_form=True)
