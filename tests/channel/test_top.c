@@ -436,7 +436,7 @@ static struct top_view view_of(uint32_t width, uint32_t height)
 
 TEST(a_frame_fits_whatever_the_size)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .expiry = NEVER});
 
 	begin();
 	look_at_many(layer, 200);
@@ -463,7 +463,7 @@ TEST(a_frame_fits_whatever_the_size)
 
 TEST(a_terminal_of_the_usual_size_shows_something_of_everything)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .expiry = NEVER});
 	struct top_view view = view_of(80, 24);
 
 	begin();
@@ -485,7 +485,7 @@ TEST(a_terminal_of_the_usual_size_shows_something_of_everything)
 
 TEST(what_is_scrolled_over_is_the_whole_list_and_no_more)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .expiry = NEVER});
 	struct top_view view = view_of(80, 24);
 
 	begin();
@@ -518,7 +518,7 @@ TEST(what_is_scrolled_over_is_the_whole_list_and_no_more)
 
 TEST(of_what_was_not_kept_the_number_is_shown)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .expiry = NEVER});
 	struct top_view view = view_of(80, 200);
 
 	begin();
@@ -534,7 +534,7 @@ TEST(of_what_was_not_kept_the_number_is_shown)
 
 TEST(what_is_wrong_is_marked)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .capacity = 2});
+	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .capacity = 2, .expiry = NEVER});
 	struct top_view view = view_of(80, 24);
 
 	begin();
