@@ -183,7 +183,8 @@ TEST(what_comes_exactly_once_does)
 
 TEST(a_delayed_message_is_dropped_when_it_is_delivered)
 {
-	struct forebay *layer = attach_still(&(struct forebay_options){.drops = "asgi.delay=100,x=100"});
+	struct forebay *layer =
+	        attach_still(&(struct forebay_options){.drops = "asgi.delay=100,x=100"});
 	struct forebay_message *message = forebay_message_new(layer);
 
 	EXPECT_INT(forebay_send_after(layer, "x", message, 1000), 0);

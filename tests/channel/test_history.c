@@ -196,8 +196,8 @@ TEST(the_sum_of_octets_is_bounded)
 
 TEST(messages_stay_for_their_own_time_whoever_leaves)
 {
-	struct forebay *layer =
-	        attach_still(&(struct forebay_options){.expiry = 1, .group_histories = "g=100/1M/30s"});
+	struct forebay *layer = attach_still(
+	        &(struct forebay_options){.expiry = 1, .group_histories = "g=100/1M/30s"});
 	struct forebay_history history = {0};
 	struct shown shown;
 

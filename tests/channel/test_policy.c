@@ -141,8 +141,8 @@ TEST(what_is_no_policy_is_refused_with_a_sentence)
 
 TEST(expired_messages_go_as_expired_before_others_are_displaced)
 {
-	struct forebay *layer =
-	        attach_still(&(struct forebay_options){.capacities = "x=3/drop-oldest", .expiry = 10});
+	struct forebay *layer = attach_still(
+	        &(struct forebay_options){.capacities = "x=3/drop-oldest", .expiry = 10});
 
 	EXPECT_INT(send_number(layer, "x", 0), 0);
 	EXPECT_INT(send_number(layer, "x", 1), 0);
