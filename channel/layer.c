@@ -104,13 +104,24 @@ static void list_add(struct forebay *layer)
 
 static void list_remove(struct forebay *layer)
 {
-	pthread_mutex_lock(&list_lock);
 	for (struct forebay **at = &list; *at; at = &(*at)->next) {
 		if (*at == layer) {
 			*at = layer->next;
 			break;
 		}
 	}
+}
+
+// Gives the slot back, if it has one. No fork in between: a child would keep our liveness lock, or close, in its place,
+// what has got its descriptor's number since.
+static void leave(struct forebay *layer)
+{
+	pthread_mutex_lock(&list_lock);
+	if (!layer->stale && layer->self.mem)
+		shm_process_leave(&layer->self);
+	if (layer->observes)
+		shm_process_look_away(&layer->self);
+	list_remove(layer);
 	pthread_mutex_unlock(&list_lock);
 }
 
@@ -490,16 +501,12 @@ void forebay_close(struct forebay *layer)
 
 	if (!layer)
 		return;
-	list_remove(layer);
 	channel_delay_fini(layer);
 	if (!layer->stale && layer->table.segment)
 		channel_ring_all(layer);
 	if (!layer->stale && layer->table.segment)
 		shm_reaper_release(&layer->table, layer->self.slot, &reaped);
-	if (!layer->stale && layer->self.mem)
-		shm_process_leave(&layer->self);
-	if (layer->observes)
-		shm_process_look_away(&layer->self);
+	leave(layer);
 	close_private(layer);
 	shm_segment_fini(&layer->segment);
 	free(layer);

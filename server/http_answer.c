@@ -28,7 +28,7 @@ static void complete(struct http_session *session)
 	if (session->step == HTTP_SESSION_BODY || !session->body.complete)
 		session->response.keep_alive = false;
 	if (connection_backlogged(&session->connection))
-		session->step = HTTP_SESSION_FLUSH;
+		http_session_await_flush(session);
 	else
 		end_request(session);
 }

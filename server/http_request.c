@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/http_cookie.h"
+#include "server/http_octet.h"
 #include "server/http_path.h"
 
 static int refuse(struct http_request *request, int status, const char *reason)
@@ -19,15 +20,10 @@ static int refuse(struct http_request *request, int status, const char *reason)
 // Reading the head
 // ---------------------------------------------------------------------------------------------
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static bool same_name(const char *a, const char *b, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
-		if (lower(a[i]) != lower(b[i]))
+		if (http_octet_lower(a[i]) != http_octet_lower(b[i]))
 			return false;
 	return true;
 }
@@ -38,7 +34,7 @@ static uint32_t hash_name(const char *name, size_t length)
 	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)lower(name[i])) * 16777619u;
+		hash = (hash ^ (unsigned char)http_octet_lower(name[i])) * 16777619u;
 	return hash;
 }
 
@@ -116,9 +112,12 @@ static int on_header_field(http_parser *parser, const char *data, size_t length)
 static int on_header_value(http_parser *parser, const char *data, size_t length)
 {
 	struct http_request *request = parser->data;
-	struct http_request_field *field = &request->fields[request->count - 1];
+	struct http_request_field *field;
 
-	if (request->count == 0 || field->value_length)
+	if (request->count == 0)
+		return -1;
+	field = &request->fields[request->count - 1];
+	if (field->value_length)
 		return -1;
 	field->value = data;
 	field->value_length = (uint32_t)length;

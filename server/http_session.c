@@ -29,17 +29,42 @@ static void await_request(struct http_session *session);
 // Time
 // ---------------------------------------------------------------------------------------------
 
-void http_session_arm(struct http_session *session, int64_t delay)
+// Milliseconds that are left for the request as a whole; INT64_MAX if there is no limit.
+static int64_t left_for_request(const struct http_session *session)
 {
 	int64_t whole = session->server->options->request_timeout;
 
-	if (whole && session->began_us) {
-		int64_t left = whole - (http_server_clock() - session->began_us) / 1000;
+	if (!whole || !session->began_us)
+		return INT64_MAX;
+	return whole - (http_server_clock() - session->began_us) / 1000;
+}
 
-		if (left < delay)
-			delay = left;
-	}
-	timer_arm(session->server->wheel, &session->timer, delay);
+void http_session_arm(struct http_session *session, int64_t delay)
+{
+	int64_t left = left_for_request(session);
+
+	timer_arm(session->server->wheel, &session->timer, left < delay ? left : delay);
+}
+
+void http_session_await_flush(struct http_session *session)
+{
+	int64_t left = left_for_request(session);
+
+	session->step = HTTP_SESSION_FLUSH;
+	// The connection has a timer of its own for a client that takes nothing.
+	if (left < INT64_MAX)
+		timer_arm(session->server->wheel, &session->timer, left);
+}
+
+// For the consumer's answer, or its next part.
+static void arm_for_answer(struct http_session *session)
+{
+	const struct options *options = session->server->options;
+
+	if (session->connection.eof)
+		timer_arm(session->server->wheel, &session->timer, options->half_close_timeout);
+	else
+		http_session_arm(session, options->response_timeout);
 }
 
 void http_session_expire(struct http_session *session)
@@ -56,9 +81,13 @@ void http_session_expire(struct http_session *session)
 		connection_finish(connection, false);
 }
 
+// While the client has yet to take what came before, the consumer may find no room for more, and a client that has
+// ended its side hasn't gone: the time begins anew.
 static void expire_answer(struct http_session *session)
 {
-	if (session->connection.eof)
+	if (connection_backlogged(&session->connection) && left_for_request(session) > 0)
+		arm_for_answer(session);
+	else if (session->connection.eof)
 		connection_close(&session->connection);
 	else
 		http_answer_error(session, session->server->options->timeout_status,
@@ -85,6 +114,8 @@ static void on_timer(struct timer *timer)
 		http_session_advance(session);
 		break;
 	case HTTP_SESSION_FLUSH:
+		connection_close(&session->connection);
+		break;
 	case HTTP_SESSION_OVER:
 		break; // the connection has a timer of its own for writing
 	}
@@ -225,7 +256,6 @@ bool http_session_dispatch(
 void http_session_await_response(struct http_session *session)
 {
 	struct connection *connection = &session->connection;
-	const struct options *options = session->server->options;
 	size_t used = session->kept + session->body.held;
 
 	session->step = HTTP_SESSION_ANSWER;
@@ -239,10 +269,7 @@ void http_session_await_response(struct http_session *session)
 	// What else comes is another request: as much of it as the buffer takes is read.
 	connection->input_limit = CONNECTION_BUFFER;
 	connection_want_read(connection, true);
-	if (connection->eof)
-		timer_arm(session->server->wheel, &session->timer, options->half_close_timeout);
-	else
-		http_session_arm(session, options->response_timeout);
+	arm_for_answer(session);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -512,8 +539,7 @@ static void on_eof(struct connection *connection)
 	struct http_session *session = http_session_of(connection);
 
 	if (session->step == HTTP_SESSION_ANSWER)
-		timer_arm(session->server->wheel, &session->timer,
-		        session->server->options->half_close_timeout);
+		arm_for_answer(session);
 	else
 		http_session_advance(session);
 }
@@ -522,6 +548,8 @@ static void on_drained(struct connection *connection)
 {
 	struct http_session *session = http_session_of(connection);
 
+	if (session->step == HTTP_SESSION_ANSWER)
+		arm_for_answer(session); // only now has the consumer room for certain
 	http_answer_drained(session);
 	http_session_advance(session);
 }

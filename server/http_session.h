@@ -138,6 +138,9 @@ void http_session_await_response(struct http_session *session);
 // Arms the session's timer, for DELAY milliseconds or what is left of the whole request's time.
 void http_session_arm(struct http_session *session, int64_t delay);
 
+// The response is complete, and the client has what is left of that time to take it.
+void http_session_await_flush(struct http_session *session);
+
 // Nothing more is expected from or owed to a consumer: closes the reply channel and the body channel.
 // TELL: the consumer doesn't expect that, and gets http.disconnect and the end of the body.
 void http_session_forget(struct http_session *session, bool tell);

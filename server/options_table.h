@@ -113,7 +113,7 @@ OPTION(SIZE, body_min_rate, "100", "0..1G", "SIZE", RELOAD,
 OPTION(DURATION, idle_timeout, "75s", "10ms..24h", "TIME", RELOAD,
         "between two requests of a connection, before it is closed")
 OPTION(DURATION, response_timeout, "60s", "10ms..24h", "TIME", RELOAD,
-        "for the consumer's answer, or its next part, to arrive")
+        "for the consumer's answer to arrive, or its next part when the client has taken those before")
 OPTION(INTEGER, timeout_status, "504", "503..504", "STATUS", RELOAD,
         "status of the answer when the consumer's doesn't arrive in time")
 OPTION(DURATION, request_timeout, "0", "0..24h", "TIME", RELOAD,
@@ -155,7 +155,7 @@ OPTION(DURATION, websocket_full_timeout, "10s", "0..24h", "TIME", RELOAD,
         "for websocket.receive to have room for a message; the client isn't read meanwhile, and "
         "then closed with 1013")
 OPTION(DURATION, websocket_ping_interval, "30s", "0..24h", "TIME", RELOAD,
-        "without an octet from the client, before it is sent a ping; 0: never")
+        "without an octet from the client, or one for it that it has yet to take, before it is sent a ping; 0: never")
 OPTION(DURATION, websocket_pong_timeout, "30s", "10ms..24h", "TIME", RELOAD,
         "for it to show life then, before the connection is cut")
 OPTION(DURATION, websocket_idle_timeout, "0", "0..24h", "TIME", RELOAD,

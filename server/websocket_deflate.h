@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include <zlib.h>
 
@@ -42,6 +43,5 @@ int websocket_deflate_expand(struct websocket_deflate *deflate, const char *data
 
 // Compresses the LENGTH octets in PARTS, behind RESERVED octets that are left free. Returns the octets of the result, at
 // *OUT + RESERVED, valid until the next call; or 0 if it would not be smaller, or memory is exhausted.
-struct iovec;
 size_t websocket_deflate_compress(struct websocket_deflate *deflate, int bits,
         const struct iovec *parts, int count, size_t length, size_t reserved, char **out);

@@ -112,27 +112,3 @@ int websocket_handshake_judge(struct websocket_handshake *handshake,
 	memcpy(handshake->key, key->value, WEBSOCKET_KEY_SIZE - 1);
 	return 0;
 }
-
-bool websocket_handshake_offers(const struct http_request *request, const char *name, size_t length)
-{
-	const struct http_request_field *field = FIND(request, "sec-websocket-protocol");
-
-	while (field) {
-		const char *at = field->value, *end = at + field->value_length;
-
-		while (at < end) {
-			const char *comma = memchr(at, ',', (size_t)(end - at)), *stop;
-
-			comma = comma ? comma : end;
-			while (at < comma && (*at == ' ' || *at == '\t'))
-				at++;
-			for (stop = comma; stop > at && (stop[-1] == ' ' || stop[-1] == '\t');)
-				stop--;
-			if ((size_t)(stop - at) == length && memcmp(at, name, length) == 0)
-				return true;
-			at = comma + 1;
-		}
-		field = field->same ? &request->fields[field->same - 1] : NULL;
-	}
-	return false;
-}

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
 // websocket_handshake.h - whether a request is one to open a WebSocket, and a good one (RFC 6455, 4.2.1).
 //
-// Pure: looks at the head that was read last and decides. What the consumer may add to the answer is
-// checked here too.
+// Pure: looks at the head that was read last and decides.
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 
-#include "channel/forebay.h"
 #include "server/http_request.h"
 #include "server/options.h"
 
-#define WEBSOCKET_KEY_SIZE     25 // octets of a key in base64, with the NUL
-#define WEBSOCKET_PROTOCOL_MAX 255
+#define WEBSOCKET_KEY_SIZE 25 // octets of a key in base64, with the NUL
 
 struct websocket_handshake {
 	const char *reason; // once a status was returned: why. Static.
@@ -30,7 +26,3 @@ bool websocket_handshake_wanted(
 int websocket_handshake_judge(struct websocket_handshake *handshake,
         const struct http_request *request, const struct http_strict_head *head, const char *data,
         const struct options_list *origins);
-
-// Whether the client offered the subprotocol NAME, which is LENGTH octets.
-bool websocket_handshake_offers(
-        const struct http_request *request, const char *name, size_t length);

@@ -336,10 +336,19 @@ static void on_eof(struct connection *connection)
 	websocket_input_read(session_of(connection));
 }
 
+// The client takes what it was sent, or has the write time-out for that: no ping could tell more, and wouldn't come
+// through before. Nor can a consumer be blamed for a part that found no room.
+static void note_taking(struct websocket_session *session)
+{
+	session->heard = session->part_since = websocket_session_now(session);
+	session->pinged = 0;
+}
+
 static void on_drained(struct connection *connection)
 {
 	struct websocket_session *session = session_of(connection);
 
+	note_taking(session);
 	session->replies = session->copied = 0;
 	session->throttled = false;
 	session->backlog_since = 0;
@@ -411,6 +420,8 @@ static void on_timer(struct timer *timer)
 	                                     offsetof(struct websocket_session, timer));
 	const struct options *options = session->server->options;
 
+	if (connection_backlogged(&session->connection))
+		note_taking(session);
 	if (session->step == WEBSOCKET_SESSION_CLOSING) {
 		if (is_over(session, session->closing, options->websocket_close_timeout))
 			websocket_session_end(session);
@@ -439,9 +450,7 @@ static void on_timer(struct timer *timer)
 	} else if (!session->pinged && !session->blocked_since &&
 	           is_over(session, session->heard, options->websocket_ping_interval)) {
 		session->pinged = websocket_session_now(session);
-		// While others wait to be written, it would wait too: then that has a time-out.
-		if (!connection_backlogged(&session->connection))
-			write_frame(session, 0x89, NULL, 0);
+		write_frame(session, 0x89, NULL, 0);
 	}
 	if (session->step != WEBSOCKET_SESSION_OVER && !session->connection.closed)
 		websocket_session_arm(session);

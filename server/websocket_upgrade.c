@@ -53,8 +53,9 @@ static void accept_it(struct http_session *session, struct websocket_session_set
 	connection_consume(connection, session->kept);
 	http_session_detach(session);
 	websocket_session_start(server, connection, &setup);
-	// A closed connection frees it.
-	if (shared)
+	if (connection->closed)
+		forebay_message_free(shared);
+	else if (shared)
 		connection->protocol->on_message(connection, shared);
 	if (server->draining)
 		websocket_session_close(

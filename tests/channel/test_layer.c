@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -494,6 +496,50 @@ TEST(a_child_of_fork_can_not_use_its_parents_attachment_and_does_not_keep_it_ali
 	waitpid(pid, &status, 0);
 	EXPECT_INT(status, 0);
 	EXPECT_INT(send_number(layer, "x", 1), 0);
+	discard(layer);
+}
+
+static _Atomic unsigned detaching;
+static _Atomic bool stop_detaching;
+
+static void *attach_and_detach(void *unused)
+{
+	while (!stop_detaching) {
+		struct forebay *layer = attach(NULL);
+
+		detaching++;
+		forebay_close(layer);
+	}
+	return unused;
+}
+
+TEST(a_child_forked_while_another_thread_detaches_does_not_keep_its_slot)
+{
+	struct forebay *layer = attach(NULL);
+	uint32_t locked = 0;
+	pthread_t thread;
+	pid_t pids[80];
+
+	fflush(stdout);
+	EXPECT_INT(pthread_create(&thread, NULL, attach_and_detach, NULL), 0);
+	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
+		unsigned before = detaching;
+
+		while (detaching == before)
+			sched_yield();
+		pids[i] = fork();
+		while (pids[i] == 0)
+			pause();
+	}
+	stop_detaching = true;
+	EXPECT_INT(pthread_join(thread, NULL), 0);
+	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
+		locked += shm_process_is_locked(&layer->segment, slot);
+	EXPECT_INT(locked, 1);
+	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
 	discard(layer);
 }
 

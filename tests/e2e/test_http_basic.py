@@ -521,6 +521,39 @@ def test_stream_that_stalls_is_cut(serve):
     wait_until(cut, "a stream that has begun")
 
 
+def test_a_request_has_its_time_as_a_whole(serve):
+    server = serve("--request-timeout", "100ms")
+    server.layer("http.request")
+    with server.client() as client:
+        client.get("/")
+        assert client.response().status == 504
+    with server.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhalf")
+        assert client.response().status == 408
+    with server.client() as client:
+        client.send(b"GET /")
+        assert client.response().status == 408
+
+
+def test_the_time_of_a_request_is_over_when_its_response_was_not_taken(serve):
+    server = serve("--request-timeout", "500ms", "--write-timeout", "1h")
+    layer = server.layer("http.request")
+
+    def connections():
+        metrics = json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)["metrics"]
+        return sum(metric["value"] for metric in metrics if metric["name"] == "forebay_http_connections")
+
+    def cut():
+        with server.client(server.socket_path) as client:  # whose buffers are smaller than this response
+            client.get("/")
+            if layer.send(layer.receive()["reply_channel"], {}, "x" * 1000000) != Outcome.OK:
+                return False  # we were too slow
+            server.wait_for(lambda: connections() == 0, "the end")
+            return len(client.read_to_end()) < 1000000
+
+    server.wait_for(cut, "a response in time")
+
+
 def test_full_channel_is_503_with_retry_after(serve):
     server = serve("--capacity", "http.request=2", "--retry-after", "7")
     clients = [server.client() for _ in range(3)]

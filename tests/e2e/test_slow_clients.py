@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import socket
 import time
 import zlib
 
@@ -178,3 +179,55 @@ def fill_the_workers_own_memory(server):
     for client, name, number, count in slow:
         expect_all(layer, client, name, number, count, CHUNK)
         client.close()
+
+
+def fill_and_wait(layer, name, **keys):
+    """Sends parts until there has been no room for a second. False if the channel has ended before."""
+    number = 0
+    while (outcome := layer.send(name, {**keys, "continues": number > 0 and "more_content" in keys}, part_of(0, number), 1)) == Outcome.OK:
+        number += 1
+    assert outcome in (Outcome.TIMEOUT, Outcome.GONE)
+    return number if outcome == Outcome.TIMEOUT else False
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_a_consumer_that_finds_no_room_is_not_late(serve, half_closed):
+    """Its time, of which that second has ten times as much, doesn't run while the client has something to take."""
+    server = serve("--response-timeout", "100ms", "--write-timeout", "1h")
+    layer = server.layer("http.request")
+
+    def filled():
+        with server.client(server.socket_path) as client:
+            client.get("/slow")
+            if half_closed:
+                client.socket.shutdown(socket.SHUT_WR)
+            count = fill_and_wait(layer, layer.receive()["reply_channel"], more_content=True)
+            if count is False:
+                return False  # we were too slow for the first part
+            client.read_head()
+            assert [client.read_chunk() for _ in range(count)] == [part_of(0, i).encode() for i in range(count)]
+            return True
+
+    server.wait_for(filled, "a full window")
+
+
+@pytest.mark.parametrize("options, keys", [
+    (("--websocket-ping-interval", "100ms", "--websocket-pong-timeout", "100ms"), {}),
+    (("--response-timeout", "100ms"), {"more_content": True}),
+], ids=["pings", "parts"])
+def test_a_websocket_that_has_something_to_take_has_the_write_timeout(serve, options, keys):
+    """Neither is it asked whether it is alive, for the answer couldn't come, nor its consumer for the next part."""
+    server = serve("--write-timeout", "1h", *options)
+    layer = server.layer("websocket.connect")
+
+    def filled():
+        with WebSocket(server.socket_path, TIMEOUT) as client:
+            client.open()
+            count = fill_and_wait(layer, layer.receive()["reply_channel"], **keys)
+            if count is False:
+                return False  # we were too slow for the first messages
+            for number in range(count):
+                assert client.read_frame().payload == part_of(0, number).encode()
+            return True
+
+    server.wait_for(filled, "a full window")
