@@ -138,6 +138,13 @@ static enum shm_result push_packed(
 	return result;
 }
 
+bool channel_delay_is_full(struct forebay *layer, struct shm_ring *ring)
+{
+	uint64_t head, tail;
+
+	return shm_ring_pending(ring, &layer->pool, &head, &tail) >= ring->capacity;
+}
+
 enum shm_result channel_delay_push(
         struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block)
 {

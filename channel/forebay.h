@@ -72,6 +72,12 @@ enum forebay_policy {
 };
 FOREBAY_API const char *forebay_policy_name(enum forebay_policy policy); // "drop-oldest", ...
 
+// The capacities that suit an interface server's channels. A layer that is made without others has these, whether the
+// server comes first or a consumer.
+#define FOREBAY_CAPACITIES                                                                         \
+	"http.response!*=16,http.request.body?*=16,http.*=1000,"                                   \
+	"websocket.receive.content?*=16,websocket.send!*=32,websocket.*=1000"
+
 // How a layer is made, and how this process attaches to it. Zero means default. A layer that exists stays as it was
 // made, whatever is said here of its making: sizes, numbers, capacities, expiries, `group`, `drops`, `group_histories`.
 struct forebay_options {
@@ -85,7 +91,7 @@ struct forebay_options {
 	uint32_t group_expiry; // seconds after which a member leaves a group; default 86400
 	// Per pattern, the first match wins: "http.request=1000,http.response!*=10,ticks.*=1/drop-oldest". Behind
 	// the '/', the name of a policy; default "refuse". Not for reply channels: a pattern with '!' takes none, and
-	// what another says of them is their window only.
+	// what another says of them is their window only. Default, if `capacity` isn't given either: FOREBAY_CAPACITIES.
 	const char *capacities;
 	const char *group; // name of the group that may attach too (mode 0770); default none
 	const char *role;  // what this process is, for `forebay stat`; at most 15 characters

@@ -207,7 +207,9 @@ static int find_seed(const struct forebay_options *options, uint64_t *seed)
 // The capacity patterns as one text, the default at its end; behind a line feed, those of histories.
 static int make_patterns(const struct forebay_options *options, char patterns[SHM_PATTERNS_SIZE])
 {
-	const char *given = options->capacities ? options->capacities : "";
+	const char *given = options->capacities ? options->capacities
+	                    : options->capacity ? ""
+	                                        : FOREBAY_CAPACITIES;
 	const char *histories = options->group_histories ? options->group_histories : "";
 	uint32_t capacity = options->capacity ? options->capacity : DEFAULT_CAPACITY;
 	int length = snprintf(patterns, SHM_PATTERNS_SIZE, "%s%s*=%u%s%s", given, *given ? "," : "",

@@ -306,6 +306,7 @@ int channel_delay_request(struct forebay *layer, struct forebay_message *message
 enum shm_result channel_delay_ring(struct forebay *layer, struct shm_ring *ring);
 enum shm_result channel_delay_push(
         struct forebay *layer, struct shm_ring *ring, uint32_t handle, struct shm_block_mem *block);
+bool channel_delay_is_full(struct forebay *layer, struct shm_ring *ring);
 // Publishes a copy of HELD, which was in the channel before and is HELD by us, at its end: beyond its capacity, if need
 // be. Then the oldest message takes its place in our hand, until one finds a gap. There are as many positions more as
 // can be in hands, so the channel is never full in this sense; but another's scribbles may make it so. If there is no

@@ -96,15 +96,24 @@ static void ask_for_memory(struct forebay *layer)
 	channel_nudge_slots(layer, UINT64_MAX);
 }
 
+// Somebody may be waiting for zones that we don't need. Once for each nudge, which stays until we are about to sleep: what
+// is taken after it is needed.
+static void heed_nudge(struct forebay *layer)
+{
+	uint32_t fresh = SHM_NUDGED;
+
+	if (cas_seq_cst(&layer->self.mem->nudged, &fresh, SHM_NUDGE_HEEDED))
+		shm_pool_trim(&layer->pool);
+}
+
 // Copies the message into blocks of its own, HELD. False if none are free.
 static bool store(struct forebay *layer, const struct channel_outgoing *outgoing,
         struct shm_buffer *buffer, struct shm_block_mem **block)
 {
 	uint32_t offset = 0;
 
-	// Somebody may be waiting for zones that we don't need.
-	if (load_relaxed(&layer->self.mem->nudged))
-		shm_pool_trim(&layer->pool);
+	if (load_relaxed(&layer->self.mem->nudged) == SHM_NUDGED)
+		heed_nudge(layer);
 	if (!shm_pool_alloc(&layer->pool, outgoing->length, buffer)) {
 		// Give back what the dead hold and what nobody has read in time, and try once more.
 		if (!channel_make_room(layer) ||
@@ -360,6 +369,24 @@ int channel_outgoing_keep(
 	return pushed == SHM_CLOSED ? FOREBAY_GONE : FOREBAY_FULL;
 }
 
+// Whether a channel that has had no room for a message would refuse it again. Then its sender waits on, announced, and
+// takes no memory for the try: those who wait may be many, and would leave none to who has room elsewhere.
+static bool is_full_still(struct forebay *layer, struct shm_ring *ring)
+{
+	announce(layer, ring);
+	return shm_ring_is_full(ring, &layer->pool) && !channel_expire(layer, ring);
+}
+
+static bool is_refused_still(struct forebay *layer, const char *name, enum channel_kind kind,
+        struct channel_outgoing *outgoing)
+{
+	struct channel_cached *cached = outgoing->cached;
+
+	return outgoing->refused && find_ring(layer, name, kind, outgoing) == 0 &&
+	       cached->policy == SHM_REFUSE && is_full_still(layer, &cached->ring) &&
+	       (kind != CHANNEL_DELAY || channel_delay_is_full(layer, &cached->ring));
+}
+
 static int send_ring(struct forebay *layer, const char *name, enum channel_kind kind,
         struct channel_outgoing *outgoing)
 {
@@ -370,6 +397,8 @@ static int send_ring(struct forebay *layer, const char *name, enum channel_kind 
 	bool waiting = false;
 	int result = 0;
 
+	if (is_refused_still(layer, name, kind, outgoing))
+		return FOREBAY_FULL;
 	if (!store_in(layer, name, kind, outgoing, &buffer, &block))
 		return FOREBAY_NO_MEMORY;
 	if (outgoing->will)
@@ -474,6 +503,8 @@ static enum shm_result try_reply(struct forebay *layer, uint32_t index, uint64_t
 	// Another endpoint's in the meantime: then no credit can be taken of this one.
 	if (!find_inbox(layer, load_relaxed(&layer->segment.endpoint[index].ring), &inbox))
 		return SHM_CLOSED;
+	if (outgoing->refused && is_full_still(layer, &inbox))
+		return SHM_FULL;
 	outgoing->head.endpoint = index;
 	outgoing->head.generation = generation;
 	if (!store(layer, outgoing, &buffer, &block))

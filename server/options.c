@@ -9,15 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "channel/forebay.h"
 #include "server/config_file.h"
 #include "server/listener.h"
 #include "server/options_row.h"
 
 enum { HELP_COLUMNS = 100, HELP_INDENT = 33, WORKERS_MAX = 128 };
-
-static const char built_in_capacities[] = "http.request=1000,http.response!*=16,http.request.body?*"
-                                          "=16,websocket.receive.content?*=16,websocket.send!*=32,"
-                                          "websocket.*=1000,*=100";
 
 // The state of one reading: where each value came from, so that the stronger source wins.
 enum source {
@@ -417,7 +414,7 @@ static char *join(const struct options_list *list, const char *last)
 
 char *options_capacities(const struct options *options)
 {
-	return join(&options->capacity, built_in_capacities);
+	return join(&options->capacity, FOREBAY_CAPACITIES);
 }
 
 char *options_drops(const struct options *options)

@@ -56,7 +56,7 @@ OPTION(STRING, layer_group, NULL, NULL, "GROUP", RESTART,
 OPTION(CAPACITIES, capacity, NULL, NULL, "PATTERN=N[/POLICY]", RESTART,
         "messages that a channel whose name matches holds, and what a send does when it is full: refuse (the "
         "default), drop-oldest, or keep-latest, which drops all that wait; the first match wins, built in last are "
-        "http.request=1000, http.response!*=16, http.request.body?*=16, "
+        "http.response!*=16, http.request.body?*=16, http.*=1000, "
         "websocket.receive.content?*=16, websocket.send!*=32, websocket.*=1000, *=100")
 OPTION(DROPS, drop, NULL, NULL, "PATTERN=PERCENT", RESTART,
         "share of the messages to channels whose name matches that is dropped on purpose, to test how an "

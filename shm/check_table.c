@@ -19,15 +19,19 @@ static uint32_t count_entries(struct examination *examination)
 struct walk {
 	uint32_t
 	        from; // index of the channel that the word belongs to, or SHM_HANDLE_NONE: the bucket
-	uint64_t word;       // as it was read
-	uint32_t index;      // where it leads
-	uint32_t generation; // of that
+	uint64_t word;  // as it was read
+	uint32_t index; // where it leads
 };
 
 static shm_atomic64 *word_of(const struct examination *examination, uint32_t bucket, uint32_t from)
 {
 	return from == SHM_HANDLE_NONE ? &examination->segment->buckets[bucket]
 	                               : &examination->segment->channel[from].link;
+}
+
+static uint32_t generation_of(const struct examination *examination, uint32_t index)
+{
+	return load_acquire(&examination->segment->channel[index].ring.generation);
 }
 
 // Steps on. False at the end of the list.
@@ -37,8 +41,15 @@ static bool step(struct examination *examination, uint32_t bucket, struct walk *
 	if (LINK_TARGET(at->word) == 0)
 		return false;
 	at->index = LINK_TARGET(at->word) - 1;
-	at->generation = LINK_GENERATION(at->word);
 	return true;
+}
+
+// Whether the generation in the word is the right one: the target's in a bucket, else that of the channel it belongs to.
+static bool is_of_this_use(const struct examination *examination, const struct walk *at)
+{
+	uint32_t index = at->from == SHM_HANDLE_NONE ? at->index : at->from;
+
+	return LINK_GENERATION(at->word) == generation_of(examination, index);
 }
 
 static uint32_t hash_at(const struct examination *examination, uint32_t index)
@@ -125,15 +136,16 @@ static bool look_at_bucket(
 			return suspect_link(examination, bucket, &at, found);
 		examination->walk[at.index] = walk;
 		channel = &examination->segment->channel[at.index];
-		if (load_acquire(&channel->ring.generation) != at.generation ||
+		if (!is_of_this_use(examination, &at) ||
 		        load_acquire(&channel->owner) == SHM_CHANNEL_FREE)
 			return suspect_link(examination, bucket, &at, found);
-		examination->reached[at.index] = at.generation + 1;
+		examination->reached[at.index] = generation_of(examination, at.index) + 1;
 		if (look_at_member(examination, bucket, &at, found))
 			return true;
 		at.from = at.index;
 	}
-	return false;
+	return at.from != SHM_HANDLE_NONE && !is_of_this_use(examination, &at) &&
+	       suspect_link(examination, bucket, &at, found);
 }
 
 // What is behind the cut isn't reached any more, so the next region finds it and puts it back in.
@@ -144,8 +156,7 @@ static bool cut(struct examination *examination, const struct suspicion *found)
 	uint64_t link = found->word;
 
 	if (found->detail != SHM_HANDLE_NONE)
-		generation =
-		        load_acquire(&examination->segment->channel[found->detail].ring.generation);
+		generation = generation_of(examination, found->detail);
 	return cas_acq_rel(word, &link, link_to_none(generation) | (link & LINK_MARK));
 }
 
@@ -194,7 +205,7 @@ static bool is_in_its_list(struct examination *examination, uint32_t index, uint
 	for (uint32_t left = examination->segment->entries; left > 0; left--) {
 		if (!step(examination, bucket, &at) || at.index >= examination->segment->entries)
 			return false;
-		if (at.index == index && at.generation == generation)
+		if (at.index == index && generation_of(examination, index) == generation)
 			return true;
 		at.from = at.index;
 	}

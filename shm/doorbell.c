@@ -122,7 +122,7 @@ bool shm_doorbell_wake(struct shm_doorbell *bell, uint32_t slot)
 
 bool shm_doorbell_nudge(struct shm_doorbell *bell, uint32_t slot)
 {
-	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);
+	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, SHM_NUDGED);
 	return load_seq_cst(&bell->segment->processes[slot].sleeping) != SHM_AWAKE &&
 	       wake_any(bell, slot);
 }

@@ -26,6 +26,12 @@ enum shm_sleep {
 	SHM_ASLEEP_ROOM = 3,  // on the word, for room to send: messages don't wake it, nudges do
 };
 
+// What shm_process_mem.nudged says: anything but 0 is a nudge.
+enum shm_nudge {
+	SHM_NUDGED = 1,
+	SHM_NUDGE_HEEDED = 2, // what was asked for was given back; it isn't to sleep all the same
+};
+
 // The counters that this layer knows, of those that the layer above defines. It writes GONE, EXPIRED, LOST and
 // DISPLACED, of messages that end unread. Each is counted before its memory is free: a death in between leaves it HELD,
 // and then it is counted once more, as lost, but never not at all.
@@ -47,7 +53,7 @@ struct shm_process_mem {
 	// Read by every sender after each publish, written only around a sleep.
 	_Alignas(
 	        SHM_LINE_PAIR) shm_atomic32 sleeping; // enum shm_sleep; a waker exchanges it with 0
-	shm_atomic32 nudged;                          // room has come somewhere: don't sleep
+	shm_atomic32 nudged; // room has come somewhere: don't sleep; enum shm_nudge
 
 	_Alignas(SHM_LINE_PAIR) shm_atomic64 uid; // 0: nobody
 	shm_atomic64 incarnation;                 // of the last uid; only ever grows

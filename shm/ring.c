@@ -132,6 +132,11 @@ enum shm_result shm_ring_push(
 	return result;
 }
 
+bool shm_ring_is_full(struct shm_ring *ring, const struct shm_pool *pool)
+{
+	return is_current(ring) && is_full(ring, pool, load_acquire(&ring->mem->tail));
+}
+
 // Which messages a pop is for: those before a position whose time lies outside these bounds.
 struct bounds {
 	uint64_t before;

@@ -94,6 +94,9 @@ static inline void shm_ring_expect(const struct shm_ring *ring)
 enum shm_result shm_ring_push(
         struct shm_ring *ring, struct shm_pool *pool, uint32_t handle, struct shm_block_mem *block);
 
+// Whether a push would find it full now, as far as can be told without a message to publish. Wait-free.
+bool shm_ring_is_full(struct shm_ring *ring, const struct shm_pool *pool);
+
 // Claims the oldest message: on SHM_OK its block is HELD by the caller, and ring->taken was its position.
 // SHM_EMPTY is found without writing anything. Lock-free.
 enum shm_result shm_ring_pop(struct shm_ring *ring, struct shm_pool *pool, uint32_t *handle);

@@ -23,7 +23,7 @@
 #include "shm/process.h"
 #include "shm/table.h"
 
-#define LAYOUT_VERSION 12
+#define LAYOUT_VERSION 13
 #define PAGE           4096
 #define PIECE          (1u << 20) // octets that are allocated at a time
 #define OPEN_TRIES     16         // of one attach, because others removed the segment under it

@@ -8,12 +8,11 @@
 // Before a group's name, in the table: no channel's name has such an octet.
 #define GROUP_MARK '\x01'
 
-// Where a walk stands: the word it came through, that word's value, and the generation of the channel
-// that the word belongs to (0 for a bucket).
+// Where a walk stands: the word it came through, that word's value, and whether it is a bucket's.
 struct cursor {
 	shm_atomic64 *from;
 	uint64_t link;
-	uint32_t generation;
+	bool bucket;
 };
 
 void shm_table_init(struct shm_table *table, struct shm_segment *segment, struct shm_process *self,
@@ -118,6 +117,18 @@ bool shm_table_ring(struct shm_table *table, uint32_t index, struct shm_ring *ri
 	return true;
 }
 
+// What the word that led to a marked channel becomes, given that channel's link NEXT. What comes behind it stays there, in
+// this use, for as long as the CAS that this is for can succeed: to unlink it too, that very word would have to change.
+static uint64_t link_past(const struct shm_table *table, const struct cursor *at, uint64_t next)
+{
+	const struct shm_channel_mem *channel;
+
+	if (!at->bucket)
+		return link_as(next, LINK_GENERATION(at->link));
+	channel = LINK_TARGET(next) > 0 ? channel_at(table, LINK_TARGET(next) - 1) : NULL;
+	return channel ? link_as(next, load_acquire(&channel->ring.generation)) : link_to_none(0);
+}
+
 // Takes one step along a list. Unlinks what it finds marked; each of these takes one of the steps LEFT.
 // False: the list changed under us, or makes no sense; start again. At its end, *CHANNEL is NULL.
 static bool step(struct shm_table *table, struct cursor *at, uint32_t *left,
@@ -134,11 +145,12 @@ static bool step(struct shm_table *table, struct cursor *at, uint32_t *left,
 		if (!*channel)
 			return false;
 		*next = load_acquire(&(*channel)->link);
-		if (load_acquire(&(*channel)->ring.generation) != LINK_GENERATION(at->link))
+		// Words don't recur: it was in the list, in one use, when its link was looked at.
+		if (load_acquire(at->from) != at->link)
 			return false;
 		if (!(*next & LINK_MARK))
 			return true;
-		unlinked = link_as(*next, at->generation);
+		unlinked = link_past(table, at, *next);
 		if (!cas_acq_rel(at->from, &at->link, unlinked))
 			return false;
 		at->link = unlinked;
@@ -153,7 +165,7 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
         uint32_t *index, uint32_t *generation, uint64_t *head)
 {
 	shm_atomic64 *bucket = &table->segment->buckets[hash & table->segment->bucket_mask];
-	struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
+	struct cursor at = {.from = bucket, .link = load_acquire(bucket), .bucket = true};
 
 	*head = at.link;
 	for (uint32_t most = table->segment->entries + 1; most > 0; most--) {
@@ -162,15 +174,15 @@ static int walk(struct shm_table *table, const char *name, uint32_t hash, uint32
 
 		if (!step(table, &at, left, &channel, index, &next))
 			return -1;
-		if (at.from == bucket)
+		if (at.bucket)
 			*head = at.link;
 		if (!channel)
 			return 0;
-		*generation = LINK_GENERATION(at.link);
+		*generation = LINK_GENERATION(next);
 		if (load_relaxed(&channel->hash) == hash && has_name(channel, name) &&
 		        load_acquire(&channel->ring.generation) == *generation)
 			return 1;
-		at = (struct cursor){&channel->link, next, *generation};
+		at = (struct cursor){&channel->link, next, false};
 	}
 	return 0; // a loop: somebody scribbled; an insertion at the head still works
 }
@@ -316,7 +328,7 @@ static enum shm_result make(
 		*entry = (struct shm_entry){mine, load_relaxed(&channel->ring.generation)};
 		store_release(&channel->link, link_as(head, entry->generation));
 		// Death before this line: HELD and not in the table. After it: HELD and in the table.
-		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {
+		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation))) {
 			store_release(&channel->owner, SHM_CHANNEL_LIVE);
 			return SHM_OK;
 		}
@@ -415,7 +427,7 @@ static bool is_linked(struct shm_table *table, uint32_t index, uint32_t generati
 	uint32_t left = step_limit(table);
 
 	while (left > 0) {
-		struct cursor at = {.from = bucket, .link = load_acquire(bucket)};
+		struct cursor at = {.from = bucket, .link = load_acquire(bucket), .bucket = true};
 
 		for (;;) {
 			struct shm_channel_mem *channel;
@@ -426,9 +438,9 @@ static bool is_linked(struct shm_table *table, uint32_t index, uint32_t generati
 				break; // start again
 			if (!channel)
 				return false;
-			if (found == index && LINK_GENERATION(at.link) == generation)
+			if (found == index && LINK_GENERATION(next) == generation)
 				return true;
-			at = (struct cursor){&channel->link, next, LINK_GENERATION(at.link)};
+			at = (struct cursor){&channel->link, next, false};
 		}
 	}
 	return false;
@@ -439,7 +451,7 @@ static void unlink_entry(struct shm_table *table, uint32_t index, uint32_t gener
 	struct shm_channel_mem *channel = &table->segment->channel[index];
 	uint64_t link = load_acquire(&channel->link);
 
-	// The generation is looked at after the link: a link of a later use has another tag.
+	// The link of a later use has another generation, so that one can't be marked however long we are stopped here.
 	while (load_acquire(&channel->ring.generation) == generation && !(link & LINK_MARK))
 		if (cas_acq_rel(&channel->link, &link, link | LINK_MARK))
 			break;
@@ -626,7 +638,7 @@ bool shm_table_adopt(struct shm_table *table, uint32_t index, uint32_t generatio
 		store_relaxed(&channel->hash, hash);
 		store_release(&channel->link, link_as(head, generation));
 		done = cas_acq_rel(&table->segment->buckets[hash & table->segment->bucket_mask],
-		        &head, link_to(index, generation, 0));
+		        &head, link_to(index, generation));
 	}
 	store_release(&channel->owner, SHM_CHANNEL_LIVE);
 	return done;

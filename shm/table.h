@@ -4,11 +4,12 @@
 // Channels lie in an array, behind them groups, which are entries without a ring (see group.h); a bucket is a list of
 // links (Harris, "A pragmatic implementation of non-blocking linked-lists", DISC 2001):
 //
-//   link word    generation:32 | index + 1:21 | tag:10 | mark:1
+//   link word    generation:32 | index + 1:31 | mark:1
 //
-// The generation is the target's, so whoever walks a list notices when a channel under its feet has been
-// reused, and starts again; where there is no target it is the link's own channel's, and the tag always is,
-// so that the mark can't be set on a later use of the same channel. A new channel is prepared privately
+// The generation in a bucket is the target's, in a channel it is that channel's own. New channels come in at the head
+// only, so no word ever comes again, but in the generation of four thousand million uses of a channel later: the mark can't
+// be set on a later use of the same channel, and whoever walks a list looks at the word that it came through once more
+// after each step: if it is the same, what it has led to was in the list. A new channel is prepared privately
 // (owner = HELD uid) and inserted at the head of its bucket by one CAS: that is its birth, and it fails if
 // anything was inserted since the caller searched, so a name is never there twice.
 //

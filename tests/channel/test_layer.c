@@ -233,6 +233,31 @@ TEST(a_full_channel_refuses_and_others_still_take)
 	discard(layer);
 }
 
+static uint32_t capacity_of(struct forebay *layer, const char *channel)
+{
+	struct forebay_channel_stat stat = {0};
+
+	return forebay_stat_channel(layer, channel, &stat) == 0 ? stat.capacity : 0;
+}
+
+TEST(without_capacities_channels_have_those_that_suit_a_server)
+{
+	struct forebay *layer = attach(NULL);
+
+	EXPECT_INT(capacity_of(layer, "http.request"), 1000);
+	EXPECT_INT(capacity_of(layer, "http.disconnect"), 1000);
+	EXPECT_INT(capacity_of(layer, "websocket.disconnect"), 1000);
+	EXPECT_INT(capacity_of(layer, "jobs"), 100);
+	discard(layer);
+	layer = attach(&(struct forebay_options){.capacity = 7});
+	EXPECT_INT(capacity_of(layer, "http.request"), 7);
+	discard(layer);
+	layer = attach(&(struct forebay_options){.capacities = "jobs=7"});
+	EXPECT_INT(capacity_of(layer, "jobs"), 7);
+	EXPECT_INT(capacity_of(layer, "http.request"), 100);
+	discard(layer);
+}
+
 TEST(a_busy_channel_does_not_starve_a_quiet_one)
 {
 	struct forebay *layer = attach(NULL);
@@ -701,6 +726,30 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 	forebay_message_free(out);
 	forebay_close(other);
 	discard_still(layer);
+}
+
+TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
+{
+	struct forebay *layer = attach(&(struct forebay_options){.capacities = "x=1000"}),
+	               *other = attach(NULL);
+	uint32_t zone = shm_class_zone(0);
+
+	EXPECT_INT(forebay_listen(layer, "x"), 0);
+	for (uint32_t i = 0; i < 4 * zone; i++)
+		EXPECT_INT(send_number(layer, "x", i), 0);
+	EXPECT_INT(layer->pool.class[0].owned, 4);
+	channel_nudge_slots(other, UINT64_MAX);
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT(layer->pool.class[0].owned < 4);
+	// The nudge is still there for who is about to sleep, but what is taken after it is needed.
+	for (uint32_t i = 0; i < 4 * zone; i++)
+		EXPECT_INT(send_number(layer, "x", i), 0);
+	EXPECT(layer->pool.class[0].owned >= 4);
+	channel_nudge_slots(other, UINT64_MAX);
+	EXPECT_INT(send_number(layer, "x", 0), 0);
+	EXPECT(layer->pool.class[0].owned < 4);
+	forebay_close(other);
+	discard(layer);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -328,28 +328,50 @@ TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
 	discard(idle);
 }
 
-#define WAITERS 40
+struct waiter {
+	struct forebay *layer;
+	pthread_t thread;
+	int timeout, result;
+};
 
-static void *wait_for_room(void *layer)
+static void *wait_for_room(void *context)
 {
-	return send_octets_within(layer, "full", 60000, -1) == 0 ? layer : NULL;
+	struct waiter *waiter = context;
+
+	waiter->result = send_octets_within(waiter->layer, "full", 60000, waiter->timeout);
+	return NULL;
 }
+
+// Returns when it sleeps.
+static void start_waiter(struct waiter *waiter, int timeout)
+{
+	waiter->layer = attach_small();
+	waiter->timeout = timeout;
+	EXPECT_INT(pthread_create(&waiter->thread, NULL, wait_for_room, waiter), 0);
+	while (load_seq_cst(&waiter->layer->self.mem->sleeping) != SHM_ASLEEP_ROOM)
+		sched_yield();
+}
+
+static void end_waiter(struct waiter *waiter, int expected)
+{
+	EXPECT_INT(pthread_join(waiter->thread, NULL), 0);
+	EXPECT_INT(waiter->result, expected);
+	forebay_close(waiter->layer);
+}
+
+#define WAITERS 40
 
 TEST(who_waits_for_room_in_a_channel_keeps_no_memory_from_others)
 {
-	struct forebay *layer = attach_small(), *waiters[WAITERS], *sender;
-	pthread_t threads[WAITERS];
+	struct forebay *layer = attach_small(), *sender;
+	struct waiter waiters[WAITERS];
 	struct forebay_message *message;
 
 	EXPECT_INT(forebay_listen(layer, "wide"), 0);
 	for (int i = 0; i < 5; i++)
 		EXPECT_INT(send_octets(layer, "full", 10), 0);
-	for (int i = 0; i < WAITERS; i++) {
-		waiters[i] = attach_small();
-		EXPECT_INT(pthread_create(&threads[i], NULL, wait_for_room, waiters[i]), 0);
-		while (load_seq_cst(&waiters[i]->self.mem->sleeping) != SHM_ASLEEP_ROOM)
-			sched_yield();
-	}
+	for (int i = 0; i < WAITERS; i++)
+		start_waiter(&waiters[i], -1);
 	sender = attach_small();
 	EXPECT_INT(send_octets(sender, "wide", 60000), 0);
 	EXPECT_INT(drain(layer), 1);
@@ -358,14 +380,26 @@ TEST(who_waits_for_room_in_a_channel_keeps_no_memory_from_others)
 		EXPECT_INT(forebay_receive(layer, -1, &message), 0);
 		forebay_message_free(message);
 	}
-	for (int i = 0; i < WAITERS; i++) {
-		void *sent;
-
-		EXPECT_INT(pthread_join(threads[i], &sent), 0);
-		EXPECT(sent == waiters[i]);
-		forebay_close(waiters[i]);
-	}
+	for (int i = 0; i < WAITERS; i++)
+		end_waiter(&waiters[i], 0);
 	forebay_close(sender);
+	discard(layer);
+}
+
+TEST(who_waits_for_room_in_a_channel_takes_no_memory_before_there_is_any)
+{
+	struct forebay *layer = attach_small();
+	struct waiter waiter;
+
+	EXPECT_INT(forebay_listen(layer, "wide"), 0);
+	for (int i = 0; i < 5; i++)
+		EXPECT_INT(send_octets(layer, "full", 10), 0);
+	// A try that asked for memory would find that there is none.
+	start_waiter(&waiter, 1000);
+	while (send_octets(layer, "wide", 10) == 0)
+		continue;
+	end_waiter(&waiter, FOREBAY_TIMEOUT);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_NO_MEMORY), 1);
 	discard(layer);
 }
 

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -132,6 +133,18 @@ def test_other_options_while_a_consumer_is_attached(serve):
                  "forebay stat"):
         assert text in line, line
     exchange(server, layer, "still")
+
+
+def test_a_consumer_that_comes_before_the_server(serve):
+    """It makes the layer, as the server would have made it."""
+    server = serve()
+    kill_all(server)
+    server.process.wait()
+    shutil.rmtree(server.directory / "forebay.test")
+    layer = server.layer("http.request", must_exist=False, size=16 << 20)
+    restart(server)
+    exchange(server, layer, "first")
+    assert " warning " not in server.log
 
 
 def test_other_options_while_nobody_is_attached(serve):

@@ -98,13 +98,13 @@ MUTANTS = {
          "				(void)own, store_release(&part->own, SHM_FREE);\n"),
     ]),
     "make_without_search": ("table.c", [
-        ("		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n",
+        ("		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation))) {\n",
          "		head = load_acquire(bucket);\n"
          "		store_release(&channel->link, link_as(head, entry->generation));\n"
-         "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation, 0))) {\n"),
+         "		if (cas_acq_rel(bucket, &head, link_to(mine, entry->generation))) {\n"),
     ]),
-    "walk_no_generation": ("table.c", [
-        ("		if (load_acquire(&(*channel)->ring.generation) != LINK_GENERATION(at->link))\n"
+    "walk_not_validated": ("table.c", [
+        ("		if (load_acquire(at->from) != at->link)\n"
          "			return false;\n", ""),
     ]),
     "make_in_vain_kept": ("table.c", [
@@ -136,7 +136,7 @@ MUTANTS = {
          "	(void)release_endpoints;\n	shm_compact_release"),
     ]),
     "nudge_only_sleepers": ("doorbell.c", [
-        ("	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, 1);\n", ""),
+        ("	(void)exchange_seq_cst(&bell->segment->processes[slot].nudged, SHM_NUDGED);\n", ""),
     ]),
     "wake_without_syscall": ("doorbell.c", [
         ("		return syscall(SYS_futex, sleeping, FUTEX_WAKE, 1, NULL, NULL, 0) > 0 &&\n"

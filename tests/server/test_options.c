@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "channel/forebay.h"
 #include "server/config_file.h"
 #include "server/options_row.h"
 
@@ -174,9 +175,11 @@ TEST(capacities_end_with_the_built_in_ones)
 
 	EXPECT_INT(PARSE("--capacity", "a.*=5", "--capacity=b=c=7"), 0);
 	text = options_capacities(&options);
-	EXPECT_STRING(text,
-	        "a.*=5,b=c=7,http.request=1000,http.response!*=16,http.request.body?*=16,"
-	        "websocket.receive.content?*=16,websocket.send!*=32,websocket.*=1000,*=100");
+	EXPECT_STRING(text, "a.*=5,b=c=7," FOREBAY_CAPACITIES);
+	free(text);
+	EXPECT_INT(PARSE("--workers=1"), 0);
+	text = options_capacities(&options);
+	EXPECT_STRING(text, FOREBAY_CAPACITIES);
 	free(text);
 	EXPECT_INT(PARSE("--capacity=a=0"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--capacity==3"), OPTIONS_INVALID);
@@ -209,7 +212,7 @@ TEST(a_capacity_may_come_with_a_policy)
 
 	EXPECT_INT(PARSE("--capacity", "ticks.*=1/drop-oldest", "--capacity=a=2/keep-latest"), 0);
 	text = options_capacities(&options);
-	EXPECT(strncmp(text, "ticks.*=1/drop-oldest,a=2/keep-latest,http.request=1000,", 56) == 0);
+	EXPECT(strncmp(text, "ticks.*=1/drop-oldest,a=2/keep-latest," FOREBAY_CAPACITIES, 60) == 0);
 	free(text);
 	EXPECT_INT(PARSE("--capacity=a=1/"), OPTIONS_INVALID);
 	EXPECT_INT(PARSE("--capacity=a=1/newest"), OPTIONS_INVALID);

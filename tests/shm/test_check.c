@@ -333,19 +333,19 @@ static void tail_lost(struct scene *scene)
 
 static void link_out_of_bounds(struct scene *scene)
 {
-	store_relaxed(bucket_of(scene, "no channel of this list"), link_to(99999, 1, 0));
+	store_relaxed(bucket_of(scene, "no channel of this list"), link_to(99999, 1));
 }
 
 static void link_to_another_use(struct scene *scene)
 {
-	store_relaxed(bucket_of(scene, "alpha"),
-	        link_to(scene->alpha.id, scene->alpha.generation + 7, 0));
+	store_relaxed(
+	        bucket_of(scene, "alpha"), link_to(scene->alpha.id, scene->alpha.generation + 7));
 }
 
 static void circle(struct scene *scene)
 {
 	store_relaxed(&channel(scene, &scene->alpha)->link,
-	        link_to(scene->alpha.id, scene->alpha.generation, scene->alpha.generation));
+	        link_to(scene->alpha.id, scene->alpha.generation));
 }
 
 static void bad_hash(struct scene *scene)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "shm/link.h"
 #include "tests/shm/support.h"
 
 TEST(a_name_leads_to_one_channel_from_everywhere)
@@ -75,11 +76,55 @@ TEST(an_ended_channels_name_starts_afresh_and_its_old_handle_is_closed)
 	discard();
 }
 
-static uint64_t link_of(const struct attachment *at, const struct shm_ring *ring, uint64_t mark)
+// Makes NAME in the entry of RING and nowhere else, which has been used USES times since.
+static void make_again(
+        struct attachment *at, const char *name, uint32_t uses, struct shm_ring *ring)
 {
-	uint64_t generation = load_relaxed(&at->segment.channel[ring->id].ring.generation);
+	struct shm_channel_mem *channel = &at->segment.channel[ring->id];
+	uint64_t nobody = 0;
+	struct shm_ring other = {.id = UINT32_MAX};
 
-	return generation << 32 | (uint64_t)(ring->id + 1) << 11 | mark;
+	store_relaxed(&channel->ring.generation, ring->generation + uses);
+	for (int i = 0; i < 1000 && other.id != ring->id; i++) {
+		if (other.mem)
+			EXPECT_INT(shm_table_end(&at->table, &other, true, &nobody), SHM_OK);
+		EXPECT_INT(shm_table_make(&at->table, name, 10, 0, &other), SHM_OK);
+	}
+	EXPECT_INT(other.id, ring->id);
+	*ring = other;
+}
+
+// Who would mark a channel's link, to unlink it, may be stopped just before. Meanwhile the channel ends, and its entry is
+// used over and over again; one day it stands before the same neighbour as it did then.
+TEST(a_late_mark_never_meets_a_later_use_of_its_entry)
+{
+	static const uint32_t uses[] = {1, 2, 1023, 1024, 1025, 2048, 1 << 20, 1 << 21, 1u << 31};
+
+	for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+		struct shm_ring neighbour, ring, found;
+		struct attachment a;
+		uint64_t seen;
+		char name[32];
+
+		attach(&a);
+		EXPECT_INT(shm_table_make(&a.table, "neighbour", 10, 0, &neighbour), SHM_OK);
+		for (int k = 0;; k++) { // in the same list
+			snprintf(name, sizeof name, "name-%d", k);
+			if (((shm_table_hash(name) ^ shm_table_hash("neighbour")) &
+			            a.segment.bucket_mask) == 0)
+				break;
+		}
+		EXPECT_INT(shm_table_make(&a.table, name, 10, 0, &ring), SHM_OK);
+		seen = load_acquire(&a.segment.channel[ring.id].link);
+		EXPECT_INT(LINK_TARGET(seen), neighbour.id + 1);
+		EXPECT_INT(shm_table_end(&a.table, &ring, false, NULL), SHM_OK);
+		make_again(&a, name, uses[i], &ring);
+		(void)cas_acq_rel(&a.segment.channel[ring.id].link, &seen, seen | LINK_MARK);
+		EXPECT_INT(shm_table_find(&a.table, name, &found), SHM_OK);
+		EXPECT_INT(found.id, ring.id);
+		detach(&a);
+		discard();
+	}
 }
 
 TEST(a_list_that_was_tied_into_a_knot_ends_every_search)
@@ -95,14 +140,14 @@ TEST(a_list_that_was_tied_into_a_knot_ends_every_search)
 		EXPECT_INT(shm_table_make(&a.table, "two", 10, 0, &second), SHM_OK);
 		one = &a.segment.channel[first.id], two = &a.segment.channel[second.id];
 		for (uint32_t i = 0; i <= a.segment.bucket_mask; i++)
-			store_relaxed(&a.segment.buckets[i], link_of(&a, &first, 0));
+			store_relaxed(&a.segment.buckets[i], link_to(first.id, first.generation));
 		bucket = &a.segment.buckets[0];
-		store_relaxed(&one->link, link_of(&a, &second, marks & 1));
-		store_relaxed(&two->link, link_of(&a, &first, marks >> 1));
+		store_relaxed(&one->link, link_to(second.id, first.generation) | (marks & 1));
+		store_relaxed(&two->link, link_to(first.id, second.generation) | marks >> 1);
 		(void)shm_table_find(&a.table, "three", &ring);
 		(void)shm_table_make(&a.table, "three", 10, 0, &ring);
 		(void)shm_table_unlink(&a.table, &first);
-		store_relaxed(bucket, link_of(&a, &second, 0));
+		store_relaxed(bucket, link_to(second.id, second.generation));
 		(void)shm_table_end(&a.table, &second, true, NULL);
 		detach(&a);
 		discard();

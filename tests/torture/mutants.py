@@ -15,7 +15,10 @@ import sys
 import tempfile
 import time
 
-# (what is wrong, file, text that stands there exactly once, text instead, arguments of the step-killer)
+PAIRS = ("--pairs", "1000", "--seed", "1")  # two victims at a time
+
+# (what is wrong, file, text that stands there exactly once, text instead, the operations that show it, and PAIRS if one
+# victim doesn't)
 MUTANTS = [
     (
         "a block is SENT only after its publication",
@@ -402,12 +405,20 @@ MUTANTS = [
 """,
         "send into a new channel",
     ),
+    (
+        "who changes a group doesn't look at all who are inside",
+        "shm/compact.c",
+        "	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)\n		if (slot != table->self->slot &&",
+        "	for (uint32_t slot = 0; slot < 3; slot++)\n		if (slot != table->self->slot &&",
+        "group",
+        *PAIRS,
+    ),
 ]
 
 
 def plant(root, directory, mutant):
     """Writes the mutated copy of the file, and returns its path."""
-    what, file, old, new, _ = mutant
+    what, file, old, new, *_ = mutant
     text = (root / file).read_text()
     if text.count(old) != 1:
         raise ValueError(f"{file} has the text to be replaced {text.count(old)} times, not once")
@@ -443,7 +454,7 @@ def caught(binary, *options):
         sys.exit(0)
     if result.returncode == 0:
         return None
-    complaint = re.compile(r", instruction \d+: |Bail out")
+    complaint = re.compile(r", instruction \d+: |^# pair of seed |Bail out")
     lines = [line for line in result.stdout.splitlines() if complaint.search(line)]
     if not lines:
         raise ValueError(f"no violation, but status {result.returncode}:\n{result.stdout}")
@@ -466,9 +477,9 @@ def main():
             try:
                 path = plant(arguments.root, directory, mutant)
                 binary = build(arguments.root, arguments.compiler, arguments.library, directory, path)
-                only = "--only", mutant[4]
+                options = "--only", *mutant[4:]
                 # A sample of the stops may miss the few instructions that matter.
-                found = caught(binary, *only) or caught(binary, "--every", *only)
+                found = caught(binary, *options) or caught(binary, "--every", *options)
                 print("#", found or "nothing was found")
             except (ValueError, subprocess.TimeoutExpired) as error:
                 found = None

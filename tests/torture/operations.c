@@ -39,7 +39,11 @@ static void stage_reply(struct world *world)
 
 static void stage_full(struct world *world)
 {
-	for (int i = 0; i < WORLD_SMALL; i++)
+	struct forebay_channel_stat stat = {0};
+
+	// Another victim may have found it full already.
+	(void)forebay_stat_channel(world->a, "small", &stat);
+	for (uint64_t i = stat.pending; i < WORLD_SMALL; i++)
 		world_send(world, world->a, WORLD_A, "small", 10, WORLD_MUST);
 }
 
@@ -87,12 +91,15 @@ static void stage_idle_channels(struct world *world)
 static void stage_old(struct world *world)
 {
 	struct shm_pool *pool = &world->a->pool;
+	struct shm_ring ring = {0};
 
 	stage_two_to_lose(world);
+	(void)shm_table_find(&world->a->table, "work", &ring);
 	for (uint32_t handle = 0; handle < pool->first[SHM_CLASSES]; handle++) {
 		struct shm_block_mem *block = shm_pool_block(pool, handle);
+		uint64_t own = load_acquire(&block->own);
 
-		if (SHM_OWN_STATE(load_acquire(&block->own)) == SHM_SENT)
+		if (SHM_OWN_STATE(own) == SHM_SENT && SHM_OWN_RING(own) == ring.id)
 			store_relaxed(
 			        &block->sent_at, load_relaxed(&block->sent_at) -
 			                                 2 * world->a->segment.geometry.expiry);
@@ -111,7 +118,7 @@ static void meet_dead(struct world *world)
 	pid = fork();
 	if (pid == 0)
 		victim_die(number);
-	(void)waitpid(pid, NULL, 0);
+	world_await_doomed(world, pid, number, 2);
 }
 
 // And a round of housekeeping is due, which finds it.
@@ -144,7 +151,8 @@ static struct forebay *made;
 static void meanwhile_make(struct world *world)
 {
 	(void)world;
-	made = victim_make_layer();
+	if (!made)
+		made = victim_make_layer();
 }
 
 // Whatever was half made is no obstacle, and all who attach meet each other.
@@ -159,7 +167,7 @@ static void after_make(struct world *world)
 	        forebay_receive(layer, 0, &message) != 0)
 		world_complain(world, WORLD_BLOCKED, "the layer isn't usable: %s", forebay_error());
 	else if (victim_report->done && layer->segment.identity != victim_report->identity &&
-	         victim_report->identity != 0)
+	         victim_report->identity != 0 && !world->alike)
 		world_complain(world, WORLD_TORN, "two layers of one name");
 	forebay_message_free(message);
 	forebay_close(layer);
@@ -321,7 +329,7 @@ static void after_put_back(struct world *world)
 	stat = look_at_delayed(world);
 	sent = stat.sent - delayed_before.sent;
 	lost = stat.dropped[FOREBAY_COUNT_LOST] - delayed_before.dropped[FOREBAY_COUNT_LOST];
-	if (stat.sent < delayed_before.sent || sent > lost)
+	if ((stat.sent < delayed_before.sent || sent > lost) && !world->company)
 		world_complain(world, WORLD_MISCOUNTED,
 		        "of %llu delayed messages, %llu were sent and %llu are lost",
 		        (unsigned long long)delayed_before.sent, (unsigned long long)stat.sent,
@@ -385,9 +393,9 @@ static void after_metrics(struct world *world)
 	(void)forebay_stat_metrics(world->a, see_metric, &sum);
 	if (sum.times != 1)
 		world_complain(world, WORLD_DOUBLED, "the metric is there %u times", sum.times);
-	if (sum.value != 0 && sum.value != 1)
+	if (sum.value != 0 && sum.value != 1 && !(world->alike && sum.value == 2))
 		world_complain(world, WORLD_TORN, "the metric is %g", sum.value);
-	if (victim_report->done && (victim_report->result != 0 || sum.value != 1))
+	if (victim_report->done && (victim_report->result != 0 || sum.value < 1))
 		world_complain(world, WORLD_LOST, "what was counted is %g", sum.value);
 	for (uint32_t i = 0; i < segment->geometry.metrics; i++)
 		cells += load_acquire(&segment->metric_cells[i].own) != SHM_METRIC_FREE;

@@ -44,6 +44,8 @@ static int see(const char *channel, void *context)
 			        world, WORLD_DOUBLED, "\"%s\" is in the group twice", channel);
 		return 0;
 	}
+	if (world->alike) // it may be the other victim's
+		return 0;
 	world_complain(world, WORLD_TORN, "\"%s\" is in the group", channel);
 	return 0;
 }
@@ -55,6 +57,8 @@ static void check_group(struct world *world)
 	for (uint32_t i = 0; i < expected_count; i++)
 		expected[i].seen = 0;
 	(void)forebay_group_channels(world->a, VICTIM_GROUP, see, world);
+	if (world->alike)
+		return;
 	for (uint32_t i = 0; i < expected_count; i++) {
 		bool may = target == JOINS || target == LEAVES;
 
@@ -215,8 +219,14 @@ static void after_group(struct world *world)
 // Two of b, by two ways; two of the victim, which got it once for both.
 static void after_send(struct world *world)
 {
+	char name[FOREBAY_NAME_SIZE];
+
 	world_drain(world);
+	for (int i = 0; i < 2 && world->alike; i++) // members of the other victim's
+		(void)forebay_flush(world->a, long_name(name, "long", i), NULL);
 	if (!victim_report->done)
+		return;
+	if (world->company) // b got the other's as well, or the other had all of b's credit
 		return;
 	if (victim_report->reached != 4 || world->to_group != 1)
 		world_complain(world, WORLD_LOST, "%llu members were reached, b by %u of 1 message",

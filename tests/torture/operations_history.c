@@ -12,6 +12,7 @@ static struct {
 	struct forebay_history history;
 	uint32_t sent;
 	bool ended; // by a, or perhaps by the victim: another epoch may have begun
+	bool judged;
 } known;
 
 // One message to the group by a, which is kept unless it is larger than the history.
@@ -24,7 +25,8 @@ static void say(struct world *world, uint32_t length)
 
 	forebay_message_free(message);
 	known.sent++;
-	if (result != 0 || reached != 2)
+	// Another victim may have taken the credit of one of them.
+	if (result != 0 || (reached != 2 && !world->company))
 		world_complain(world, WORLD_BLOCKED,
 		        "sending to the group says: %s; %llu of 2 members were reached",
 		        forebay_strerror(result), (unsigned long long)reached);
@@ -117,7 +119,8 @@ static struct sight read_history(struct world *world, struct forebay_history *hi
 // Whether the victim's message came to b, in whatever way.
 static bool victims_came(const struct world *world)
 {
-	return world->by_group[WORLD_VICTIM][0] > 0 || world->got[WORLD_VICTIM][0] > 0;
+	return world->by_group[victim_report->sender][0] > 0 ||
+	       world->got[victim_report->sender][0] > 0;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -217,11 +220,13 @@ static void judge_since(struct world *world)
 	uint64_t since = history.offset - known.history.offset;
 	bool same = history.epoch == known.history.epoch;
 
-	if (!same && !known.ended)
+	bool ended = known.ended || world->alike; // by the other victim, perhaps
+
+	if (!same && !ended)
 		world_complain(world, WORLD_LOST, "the epoch isn't the same any more");
-	if (known.ended) {
+	if (ended) {
 		if (same && history.complete && victims_came(world) &&
-		        world->place[WORLD_VICTIM][0].epoch != history.epoch)
+		        world->place[victim_report->sender][0].epoch != history.epoch)
 			world_complain(world, WORLD_LOST, "what wasn't kept isn't missed");
 		return;
 	}
@@ -244,10 +249,22 @@ static void end_history(struct world *world)
 	if (shm_table_find(table, "\x02" VICTIM_LOG, &ring) != SHM_OK ||
 	        shm_table_end(table, &ring, true, NULL) != SHM_OK)
 		world_complain(world, WORLD_LEAKED, "the history can't be ended");
+	// Nor what this entry, or another, was used for.
+	for (uint32_t index = 0; index < world->a->segment.channels; index++) {
+		struct shm_channel_mem *channel = &world->a->segment.channel[index];
+
+		if (load_acquire(&channel->owner) == SHM_CHANNEL_FREE)
+			store_relaxed(&channel->lifetime, 0);
+	}
 }
 
 static void after_history(struct world *world)
 {
+	if (known.judged) { // two victims: it isn't there any more
+		judge_victims_sight(world);
+		return;
+	}
+	known.judged = true;
 	say(world, 100);
 	world_drain(world);
 	judge_victims_sight(world);

@@ -6,18 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "tests/torture/operations.h"
-#include "tests/torture/tracer.h"
+#include "tests/torture/pair.h"
+#include "tests/torture/trial.h"
 
 enum {
 	HANG = 60,          // s for one trial: only a hang takes that long
 	STEPS_MAX = 500000, // instructions of one operation
 	STOPS_SAMPLED = 40, // of each operation, unless every one is wanted
+	CHOICES = 100,      // operations, more than there are
 };
 
 enum disturbance {
@@ -38,11 +39,17 @@ static const char help[] =
         "the\n"
         "                 contents of messages, or a system call done), and stops at a sample\n"
         "  --only TEXT    operations whose name contains TEXT\n"
+        "  --pairs N      two processes at a time, each at some instruction of some operation, in "
+        "N "
+        "ways\n"
+        "  --seed N       of these; way M of seed N is the first way of seed N + M (default: the "
+        "time)\n"
         "  --first        ends at the first violation\n"
         "  --help\n";
 
 static struct world world;
 static bool every, first_only;
+static uint64_t pairs, seed; // 0 pairs: one victim at a time
 static uint64_t trials;
 static uint32_t astray; // trials whose victim took another way than the recorded one
 
@@ -90,49 +97,21 @@ static bool image_changed(void)
 // One trial
 // ---------------------------------------------------------------------------------------------
 
-// Starts a victim and waits until it stands before the operation. Ends the program if that can't be.
 static pid_t start(const struct operation *operation)
 {
-	pid_t pid;
+	pid_t pid = trial_start(&world, operation);
 
-	if (operation->stage)
-		operation->stage(&world);
-	pid = fork();
-	if (pid < 0) {
-		perror("fork");
-		exit(EXIT_FAILURE);
-	}
-	if (pid == 0)
-		victim_run(operation, world.trial);
-	if (!tracer_meet(pid)) {
-		printf("Bail out! %s: the victim didn't get ready%s\n", operation->name,
-		        victim_report->broken ? ": a call before the operation failed" : "");
-		exit(EXIT_FAILURE);
-	}
 	if (operation->meet)
 		operation->meet(&world);
 	return pid;
 }
 
-static void enter_report(void)
-{
-	for (uint32_t i = 0; i < victim_report->sent && i < WORLD_NUMBERS; i++)
-		world.fate[WORLD_VICTIM][i] = victim_report->fate[i];
-	for (uint32_t i = 0; i < victim_report->received && i < WORLD_NUMBERS; i++) {
-		if (victim_report->stamp[i].sender == WORLD_SENDERS)
-			world_complain(&world, WORLD_TORN, "what the victim received");
-		else
-			world_got(&world, &victim_report->stamp[i]);
-	}
-}
-
 // Kills the victim where it stands.
 static void end_by_kill(const struct operation *operation, pid_t pid)
 {
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, __WALL);
+	trial_kill(pid);
 	world_others_go_on(&world, world.instruction % 2);
-	enter_report();
+	trial_enter(&world);
 	world_drain(&world);
 	(void)forebay_reap(world.a);
 	if (operation->after)
@@ -142,40 +121,14 @@ static void end_by_kill(const struct operation *operation, pid_t pid)
 		operation->clean();
 }
 
-static const struct operation *current;
-
-static void sleeps(uint32_t value)
-{
-	struct shm_process_mem *process = &world.a->segment.processes[victim_report->slot];
-
-	if (current->is_awake && load_seq_cst(&process->sleeping) == value &&
-	        current->is_awake(&world))
-		world_complain(&world, WORLD_ASLEEP, "it sleeps though it needn't");
-}
-
 // Leaves it standing there until the others have gone on, then lets it complete.
 static void end_by_itself(const struct operation *operation, pid_t pid)
 {
-	int status;
-
 	world_others_go_on(&world, true);
 	if (operation->meanwhile)
 		operation->meanwhile(&world);
-	current = operation;
-	if (!tracer_finish(pid, sleeps)) {
-		world_complain(&world, WORLD_BLOCKED, "the victim ended badly");
-		(void)kill(pid, SIGKILL);
-	} else {
-		tracer_release(pid);
-	}
-	if (waitpid(pid, &status, __WALL) == pid &&
-	        (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-		world_complain(&world, WORLD_BLOCKED, "the victim didn't complete");
-	else if (victim_report->result != 0 && victim_report->result != FOREBAY_FULL &&
-	         victim_report->result != FOREBAY_TIMEOUT)
-		world_complain(&world, WORLD_BLOCKED, "the victim was told: %s",
-		        forebay_strerror(victim_report->result));
-	enter_report();
+	trial_finish(&world, operation, pid);
+	trial_enter(&world);
 	if (operation->after)
 		operation->after(&world);
 	world_settle(&world, 0);
@@ -189,8 +142,8 @@ static void disturb(const struct operation *operation, const struct tracer_path 
 	static char what[128];
 	pid_t pid;
 
-	snprintf(what, sizeof what, "%s, %s", operation->name,
-	        disturbance == KILL ? "killed" : "stopped");
+	snprintf(what, sizeof what, "%s, %s, instruction %u", operation->name,
+	        disturbance == KILL ? "killed" : "stopped", instruction);
 	world_begin(&world, what, instruction);
 	trials = world.trial;
 	pid = start(operation);
@@ -243,15 +196,34 @@ static bool is_chosen(
 
 static int number; // of tests so far
 
+static void begin_test(void)
+{
+	memset(world.violations, 0, sizeof world.violations);
+	world.complaints = 0;
+}
+
+// Says what was violated, as the end of a line, and the result.
+static bool end_test(const char *name)
+{
+	uint64_t bad = 0;
+
+	for (int i = 0; i < WORLD_VIOLATIONS; i++) {
+		printf(" %llu %s", (unsigned long long)world.violations[i],
+		        world_violation_names[i]);
+		bad += world.violations[i];
+	}
+	printf("\n%s %d - %s\n", bad ? "not ok" : "ok", ++number, name);
+	return bad == 0;
+}
+
 static bool test(
         const struct operation *operation, const struct tracer_path *path, enum disturbance way)
 {
 	uint32_t one_in = way == KILL ? operation->one_kill_in : operation->one_stop_in;
 	uint32_t chosen = 0, disturbed = 0;
-	uint64_t bad = 0;
+	char name[128];
 
-	memset(world.violations, 0, sizeof world.violations);
-	world.complaints = 0;
+	begin_test();
 	astray = 0;
 	for (uint32_t i = 0; i <= path->count; i++) {
 		if (!is_chosen(path, way, i))
@@ -265,14 +237,8 @@ static bool test(
 	alarm(0);
 	printf("# %s: %u instructions, %s at %u of them (%u elsewhere):", operation->name,
 	        path->count, way == KILL ? "killed" : "stopped", disturbed, astray);
-	for (int i = 0; i < WORLD_VIOLATIONS; i++) {
-		printf(" %llu %s", (unsigned long long)world.violations[i],
-		        world_violation_names[i]);
-		bad += world.violations[i];
-	}
-	printf("\n%s %d - %s, %s\n", bad ? "not ok" : "ok", ++number, operation->name,
-	        way == KILL ? "killed" : "stopped");
-	return bad == 0;
+	snprintf(name, sizeof name, "%s, %s", operation->name, way == KILL ? "killed" : "stopped");
+	return end_test(name);
 }
 
 // Those of the COUNT operations whose names contain ONLY. Returns how many tests failed.
@@ -292,6 +258,50 @@ static int test_all(const struct operation *table, uint32_t count, const char *o
 		tracer_path_fini(&path);
 	}
 	return failed;
+}
+
+static const struct {
+	const struct operation *table;
+	const uint32_t *count;
+} tables[] = {
+        {operations, &operation_count},
+        {group_operations, &group_operation_count},
+        {will_operations, &will_operation_count},
+        {history_operations, &history_operation_count},
+};
+
+// All operations, each recorded by itself.
+static uint32_t record_all(struct pair_choice choices[CHOICES])
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		for (uint32_t k = 0; k < *tables[i].count; k++) {
+			struct pair_choice *choice = &choices[count++];
+
+			if (count == CHOICES)
+				abort();
+			choice->operation = &tables[i].table[k];
+			choice->table = tables[i].table;
+			record(choice->operation, &choice->path);
+		}
+	}
+	return count;
+}
+
+static int test_pairs(const char *only)
+{
+	static struct pair_choice choices[CHOICES];
+	uint32_t count = record_all(choices);
+
+	begin_test();
+	pair_test(&world, choices, count, only, pairs, seed, first_only);
+	trials = world.trial;
+	printf("# %llu pairs of %u operations, seed %llu:", (unsigned long long)pairs, count,
+	        (unsigned long long)seed);
+	for (uint32_t i = 0; i < count; i++)
+		tracer_path_fini(&choices[i].path);
+	return !end_test("two at a time");
 }
 
 static void hung(int signal)
@@ -345,6 +355,8 @@ static void parse(int argc, char **argv, const char **only)
 	static const struct option options[] = {
 	        {"every", no_argument, NULL, 'e'},
 	        {"only", required_argument, NULL, 'o'},
+	        {"pairs", required_argument, NULL, 'p'},
+	        {"seed", required_argument, NULL, 's'},
 	        {"first", no_argument, NULL, 'f'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},
@@ -358,6 +370,12 @@ static void parse(int argc, char **argv, const char **only)
 			break;
 		case 'o':
 			*only = optarg;
+			break;
+		case 'p':
+			pairs = strtoull(optarg, NULL, 10);
+			break;
+		case 's':
+			seed = strtoull(optarg, NULL, 10);
 			break;
 		case 'f':
 			first_only = true;
@@ -374,8 +392,9 @@ static void parse(int argc, char **argv, const char **only)
 int main(int argc, char **argv)
 {
 	const char *only = "";
-	int failed;
+	int failed = 0;
 
+	seed = (uint64_t)time(NULL);
 	parse(argc, argv, &only);
 	avoid_string_instructions(argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -386,16 +405,15 @@ int main(int argc, char **argv)
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	signal(SIGALRM, hung);
 	traffic_init();
-	victim_report = mmap(NULL, sizeof *victim_report, PROT_READ | PROT_WRITE,
-	        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (victim_report == MAP_FAILED)
-		abort();
-	world_init(&world);
+	victim_init();
+	world_init(&world, pairs > 0 ? VICTIMS : 1);
 	image_init();
-	failed = test_all(operations, operation_count, only) +
-	         test_all(group_operations, group_operation_count, only) +
-	         test_all(will_operations, will_operation_count, only) +
-	         test_all(history_operations, history_operation_count, only);
+	if (pairs > 0) {
+		failed = test_pairs(only);
+	} else {
+		for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+			failed += test_all(tables[i].table, *tables[i].count, only);
+	}
 	printf("# %llu trials\n1..%d\n", (unsigned long long)trials, number);
 	world_fini(&world);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/torture/operations.h"
@@ -15,13 +16,32 @@ enum {
 	WAIT = 60000, // ms
 };
 
-struct victim_report *victim_report;
+struct victim_report *victim_reports, *victim_report;
 
 struct forebay *victim_own;
 static uint64_t trial;
 static struct forebay_message *outgoing, *incoming;
 static const char *outgoing_channel;
 static uint32_t outgoing_number;
+
+void victim_init(void)
+{
+	victim_reports = mmap(NULL, VICTIMS * sizeof *victim_reports, PROT_READ | PROT_WRITE,
+	        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (victim_reports == MAP_FAILED)
+		abort();
+	for (int i = 0; i < VICTIMS; i++)
+		victim_reports[i].sender = WORLD_VICTIM + i;
+	victim_report = victim_reports;
+}
+
+bool victim_has_named(const char *name)
+{
+	for (int i = 0; i < VICTIMS; i++)
+		if (strcmp(name, victim_reports[i].name) == 0)
+			return true;
+	return false;
+}
 
 void victim_need(bool fulfilled)
 {
@@ -36,7 +56,7 @@ struct forebay_message *victim_prepare(
 {
 	outgoing_channel = channel;
 	outgoing_number = victim_report->sent++;
-	outgoing = traffic_build(victim_own, channel, WORLD_VICTIM,
+	outgoing = traffic_build(victim_own, channel, victim_report->sender,
 	        trial * WORLD_NUMBERS + outgoing_number, length, reply_channel);
 	victim_report->fate[outgoing_number] = WORLD_MAY;
 	return outgoing;
@@ -385,7 +405,8 @@ void victim_die(const uint64_t number[2])
 void victim_run(const struct operation *operation, uint64_t number)
 {
 	trial = number;
-	*victim_report = (struct victim_report){.refused = !tracer_allow()};
+	*victim_report =
+	        (struct victim_report){.refused = !tracer_allow(), .sender = victim_report->sender};
 	if (victim_report->refused)
 		_exit(EXIT_FAILURE);
 	if (!operation->detached) {

@@ -17,6 +17,7 @@ struct victim_sight {
 };
 
 enum {
+	VICTIMS = 2,
 	VICTIM_SIGHTS = 16,
 };
 
@@ -29,6 +30,7 @@ struct victim_report {
 	bool readable; // after it, its descriptor was
 	int result;    // of it
 	uint32_t slot;
+	enum world_sender sender;    // which of the victims it is
 	uint64_t identity;           // of the segment that it made, or found made
 	uint32_t sent;               // messages, also tried ones
 	uint8_t fate[WORLD_NUMBERS]; // enum world_fate of each
@@ -46,8 +48,13 @@ struct victim_report {
 	pid_t child;
 };
 
-// Mapped by the tester before the first fork.
-extern struct victim_report *victim_report;
+// Those of all victims, and of the one that is dealt with. Mapped by victim_init(), before the first fork.
+extern struct victim_report *victim_reports, *victim_report;
+
+void victim_init(void);
+
+// Whether a victim, or who died for it, has a reply channel NAME.
+bool victim_has_named(const char *name);
 
 // The group of all operations on groups: of the name of a plain channel that can be in it, so that a message
 // to it is as it should be wherever it arrives.

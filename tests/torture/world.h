@@ -4,7 +4,7 @@
 //   a        sends, reaps
 //   b        receives whatever comes, on plain channels and on a reply channel
 //   c        attaches anew in every trial
-//   victim   a forked process, killed or stopped in the middle of an operation
+//   victim   a forked process, killed or stopped in the middle of an operation; sometimes there are two
 //
 // a, b and c are attachments of this process, which never waits: whatever blocks them blocks the program, and
 // an alarm says so.
@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "channel/forebay.h"
 #include "tests/torture/inventory.h"
@@ -21,14 +22,16 @@ enum {
 	WORLD_WINDOW = 4,    // of b's reply channel
 	WORLD_LARGE = 70000, // octets: a message of two extents
 	WORLD_SMALL = 2,     // capacity of the channel "small"
+	WORLD_WILL_ROOM = 2, // and of those that tell of reply channels
 	WORLD_MEMBERS = 17,  // reply channels of b, to be members of groups
-	WORLD_NUMBERS = 256  // messages of one sender in one trial
+	WORLD_NUMBERS = 512  // messages of one sender in one trial
 };
 
 enum world_sender {
 	WORLD_A,
 	WORLD_C,
 	WORLD_VICTIM,
+	WORLD_OTHER_VICTIM,
 	WORLD_DOOMED, // a process that dies before the trial
 	WORLD_SENDERS
 };
@@ -67,9 +70,12 @@ struct world {
 	uint64_t dropped;        // counted so, at the trial's beginning
 	int64_t uncounted;       // messages published, less those counted as sent; likewise
 	bool again; // in this trial some are published again, and counted once, or kept in a history
+	// Two victims in this trial, who may take what is the other's, and be in its way; and both are at the same thing,
+	// so that only what holds for the two together can be judged.
+	bool company, alike;
 
 	uint64_t trial;
-	const char *what; // the operation and the way it is disturbed, for complaints
+	const char *what; // the operation, the way it is disturbed, and where, for complaints
 	uint32_t instruction;
 	uint32_t next[WORLD_SENDERS]; // number in this trial
 	uint32_t last[WORLD_SENDERS]; // received by b from "work", plus 1
@@ -87,8 +93,8 @@ struct world {
 
 extern const char *const world_violation_names[WORLD_VIOLATIONS];
 
-// Makes the layer, with a and b attached. Ends the program if that fails.
-void world_init(struct world *world);
+// Makes the layer, with a and b attached, with room for so many VICTIMS, 1 or 2. Ends the program if that fails.
+void world_init(struct world *world, uint32_t victims);
 void world_fini(struct world *world);
 
 // A new trial: nothing sent, nothing received.
@@ -103,6 +109,10 @@ uint64_t world_number(struct world *world, enum world_sender sender, enum world_
 // Sends a message that is MUST or SENT, and complains if it isn't accepted.
 void world_send(struct world *world, struct forebay *from, enum world_sender sender,
         const char *channel, uint32_t length, enum world_fate fate);
+
+// Waits until the process PID is dead, which has sent these messages of WORLD_DOOMED. Beside another victim it may have
+// found no room for them: then it has ended by itself.
+void world_await_doomed(struct world *world, pid_t pid, const uint64_t *numbers, uint32_t count);
 
 // Enters a received message that was read already.
 void world_got(struct world *world, const struct traffic_stamp *stamp);
@@ -122,7 +132,8 @@ void world_drain_channel(struct world *world, const char *channel);
 void world_others_go_on(struct world *world, bool reap_first);
 
 // The end of a trial: reaps, and compares what is there with what was there before, and what arrived with what
-// was sent. At most LOSSES of the messages that had to arrive may be missing, and all that are must have been counted.
+// was sent. At most LOSSES of the messages that had to arrive may be missing, unless there are two victims, and all that
+// are must have been counted.
 void world_settle(struct world *world, uint32_t losses);
 
 // Sends to a channel that has ended: true if it was told so.
