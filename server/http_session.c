@@ -151,6 +151,9 @@ void http_session_forget(struct http_session *session, bool tell)
 	if (session->upgrade)
 		websocket_upgrade_forget(session);
 	tell = tell && session->waiting;
+	// First, so that who is told that the client has left finds its reply channel ended.
+	if (session->waiting)
+		forebay_reply_close(session->server->layer, session->reply_channel);
 	session->transfer = NULL;
 	if (transfer && tell)
 		http_transfer_abandon(transfer);
@@ -158,8 +161,6 @@ void http_session_forget(struct http_session *session, bool tell)
 		http_transfer_free(transfer);
 	if (tell)
 		send_disconnect(session);
-	if (session->waiting)
-		forebay_reply_close(session->server->layer, session->reply_channel);
 	http_session_await(session, false);
 }
 

@@ -82,11 +82,30 @@ void http_transfer_free(struct http_transfer *transfer)
 	free(transfer);
 }
 
-int http_transfer_send(struct http_transfer *transfer, const char *data, size_t length, bool last)
+// Whether there is still no room for what was refused. That is tried on each turn of the loop, for as many clients as
+// have slow consumers, and each try would copy a piece into the layer first. Since only we send there, no room that came
+// after the refusal is missed.
+static bool is_refused_still(const struct http_transfer *transfer)
+{
+	struct forebay_channel_stat stat;
+
+	return transfer->refused &&
+	       forebay_stat_channel(transfer->server->layer, transfer->channel, &stat) == 0 &&
+	       stat.pending >= stat.capacity;
+}
+
+static int send_message(struct http_transfer *transfer)
 {
 	struct http_server *server = transfer->server;
-	struct forebay_message *message = server->message;
-	int result;
+	int result = forebay_send(server->layer, transfer->channel, server->message, 0);
+
+	transfer->refused = result == FOREBAY_FULL;
+	return result;
+}
+
+static int send_piece(struct http_transfer *transfer, const char *data, size_t length, bool last)
+{
+	struct forebay_message *message = transfer->server->message;
 
 	forebay_message_reset(message);
 	if (!last)
@@ -96,14 +115,21 @@ int http_transfer_send(struct http_transfer *transfer, const char *data, size_t 
 		http_upload_put_files(transfer->upload, message);
 	}
 	forebay_set_content(message, data, length, FOREBAY_BINARY);
-	result = forebay_send(server->layer, transfer->channel, message, 0);
+	return send_message(transfer);
+}
+
+int http_transfer_send(struct http_transfer *transfer, const char *data, size_t length, bool last)
+{
+	int result = is_refused_still(transfer) ? FOREBAY_FULL
+	                                        : send_piece(transfer, data, length, last);
+
 	if (result == FOREBAY_NO_MEMORY)
 		result = FOREBAY_FULL; // others will free some: no reason to fail an upload
 	if (result == 0) {
 		transfer->complete = last;
 	} else if (result == FOREBAY_FULL && !transfer->link) {
 		transfer->blocked_at = http_server_clock();
-		enlist(transfer, &server->blocked);
+		enlist(transfer, &transfer->server->blocked);
 	}
 	return result;
 }
@@ -119,12 +145,14 @@ int64_t http_transfer_unblock(struct http_transfer *transfer)
 // Tells the consumer that there will be no more, unless there is no room for that now.
 static void tell_closed(struct http_transfer *transfer)
 {
-	struct http_server *server = transfer->server;
+	struct forebay_message *message = transfer->server->message;
 	int result;
 
-	forebay_message_reset(server->message);
-	forebay_put_boolean(server->message, "closed", true);
-	result = forebay_send(server->layer, transfer->channel, server->message, 0);
+	if (is_refused_still(transfer))
+		return;
+	forebay_message_reset(message);
+	forebay_put_boolean(message, "closed", true);
+	result = send_message(transfer);
 	transfer->told = result != FOREBAY_FULL && result != FOREBAY_NO_MEMORY;
 }
 

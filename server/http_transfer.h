@@ -28,6 +28,7 @@ struct http_transfer {
 	struct http_upload *upload; // of a multipart form, or NULL
 	struct timer grace;
 	int64_t blocked_at; // microseconds; while it is in server->blocked
+	bool refused;       // the last send was: there was no room
 	bool complete;      // the last message was sent
 	bool told;          // ... or the one that says that the client has left
 	char channel[FOREBAY_NAME_SIZE];

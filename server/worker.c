@@ -29,6 +29,7 @@
 #include "server/websocket_session.h"
 
 #define RECEIVE_BUDGET  64   // messages in one turn, so that sockets get theirs
+#define LATE_TURNS      64   // of as many messages before anybody's time is over
 #define ACCEPT_BUDGET   8    // connections in one turn, so that other workers get theirs
 #define ACCEPT_COURTESY 1    // ms that new connections are left to workers that have fewer
 #define PATIENCE_MIN    5000 // ms: networks have gaps of some seconds
@@ -379,34 +380,6 @@ static void relieve_layer(struct worker *worker)
 		        count, (long long)worker->patience / 1000);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *argument)
-{
-	struct worker *worker = argument;
-
-	(void)fd;
-	(void)what;
-	worker->paused = false;
-	timer_wheel_advance(&worker->wheel, now_ms());
-	relieve_layer(worker);
-	if (++worker->ticks % SECOND)
-		return;
-	lws_loop_tick(&worker->websocket.loop);
-	log_tick(false);
-	access_log_flush();
-}
-
-// ---------------------------------------------------------------------------------------------
-// The loop
-// ---------------------------------------------------------------------------------------------
-
-// The layer has something: to be received on the next turn.
-static void on_layer(evutil_socket_t fd, short what, void *argument)
-{
-	(void)fd;
-	(void)what;
-	(void)argument;
-}
-
 // Receives up to the budget. Returns whether the layer has nothing more for now, and will wake us.
 static bool receive(struct worker *worker)
 {
@@ -431,6 +404,37 @@ static bool receive(struct worker *worker)
 			forebay_message_free(message);
 	}
 	return false;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+	struct worker *worker = argument;
+
+	(void)fd;
+	(void)what;
+	worker->paused = false;
+	// If this process has stood still, what consumers sent meanwhile isn't late because of that.
+	for (int turns = 0; turns < LATE_TURNS && !receive(worker); turns++)
+		;
+	timer_wheel_advance(&worker->wheel, now_ms());
+	relieve_layer(worker);
+	if (++worker->ticks % SECOND)
+		return;
+	lws_loop_tick(&worker->websocket.loop);
+	log_tick(false);
+	access_log_flush();
+}
+
+// ---------------------------------------------------------------------------------------------
+// The loop
+// ---------------------------------------------------------------------------------------------
+
+// The layer has something: to be received on the next turn.
+static void on_layer(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
 }
 
 static bool is_done(const struct worker *worker)

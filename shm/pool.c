@@ -469,10 +469,11 @@ bool shm_pool_is_short(const struct shm_pool *pool)
 	for (int i = 0; i < SHM_CLASSES; i++) {
 		uint32_t blocks = pool->segment->geometry.blocks[i], used = 0;
 		uint32_t looks = blocks < SHORT_LOOK ? blocks : SHORT_LOOK;
+		uint32_t apart = blocks / looks;
 
 		for (uint32_t k = 0; k < looks; k++) {
-			// From all zones, and from all places in them.
-			uint32_t index = (uint32_t)((uint64_t)k * blocks / looks + k) % blocks;
+			// From all zones, and from all places in them; none twice.
+			uint32_t index = (uint32_t)((uint64_t)k * blocks / looks) + k % apart;
 
 			used += load_relaxed(&shm_pool_block_at(pool, i, index)->own) != SHM_FREE;
 		}

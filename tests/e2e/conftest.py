@@ -23,6 +23,13 @@ DEMO = BUILD / "channel" / "examples" / "forebay-demo"
 
 SANITIZED = "-asan" in BUILD.name or "-tsan" in BUILD.name
 
+# A test that is slow shall get no ping that it doesn't expect, and lose patience with nobody, nor anybody with it, but
+# where it says so.
+PATIENT = ["--websocket-ping-interval", "0"]
+for option in ("head-timeout", "body-timeout", "idle-timeout", "response-timeout", "write-timeout",
+               "websocket-full-timeout", "websocket-close-timeout"):
+    PATIENT += ["--" + option, "1h"]
+
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|CHECK\(")
 
 
@@ -49,13 +56,13 @@ def is_alive(pid):
 
 def children(pid):
     found = []
-    for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    for entry in filter(str.isdigit, os.listdir("/proc")):  # any of which may be gone a moment later
         try:
-            fields = entry.read_text().rpartition(")")[2].split()
+            fields = pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == pid and fields[0] not in "ZX":
-            found.append(int(entry.parent.name))
+            found.append(int(entry))
     return sorted(found)
 
 
@@ -101,9 +108,7 @@ class Server:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="forebay-test-"))
         self.log_path = self.directory / "log"
         self.socket_path = self.directory / "socket"
-        # A test that is slow shall get no ping that it doesn't expect.
-        self.options = ["--layer", "test", "--layer-size", "16M", "--workers", str(workers),
-                        "--websocket-ping-interval", "0"]
+        self.options = ["--layer", "test", "--layer-size", "16M", "--workers", str(workers), *PATIENT]
         for address in (*bind, f"unix:{self.socket_path}"):
             self.options += ["--bind", address]
         if app:
@@ -219,9 +224,13 @@ class Server:
             log = self.log
             assert not REPORT.search(log), log
             assert status == 0, f"exit status {status}\n{log}"
-            assert not [pid for pid in family if is_alive(pid)], f"processes left\n{log}"
+            assert not [pid for pid in family if is_alive(pid) and self.owns(pid)], f"processes left\n{log}"
         finally:
             self.kill(family)
+
+    def owns(self, pid):
+        """Whether the process is one of its family still: its number may be another's by now."""
+        return is_of_layer(pid, self.environment["FOREBAY_DIR"])
 
     def kill(self, family=()):
         """Ends it and its FAMILY at once, whatever state they are in, and removes all files."""
@@ -230,8 +239,7 @@ class Server:
             self.process.kill()
             self.process.wait()
             for pid in family:
-                # Its number may be another's by now.
-                if runs_forebay(pid) or is_of_layer(pid, self.directory):
+                if self.owns(pid):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
         self.process = None

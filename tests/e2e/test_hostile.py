@@ -73,8 +73,8 @@ class Scribbler:
 def try_request(server):
     """The status of one request; None if the connection ended without one. Either comes in bounded time."""
     with server.client(server.socket_path) as client:
-        client.send(REQUEST)
         try:
+            client.send(REQUEST)
             return client.response().status
         except (AssertionError, ConnectionError):
             return None

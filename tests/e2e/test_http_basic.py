@@ -460,6 +460,25 @@ def test_disconnect_is_announced_and_the_reply_channel_gone(serve):
     assert layer.send(request["reply_channel"], {"status": 200}, "late") == Outcome.GONE
 
 
+def test_a_crowd_that_leaves_at_once(serve):
+    """The consumer, busy with something else meanwhile, is told of each."""
+    server = serve()
+    layer = server.layer("http.request", "http.disconnect")
+    clients = [server.client() for _ in range(200)]
+    for client in clients:
+        client.get("/")
+    requests = {layer.receive()["reply_channel"] for _ in clients}
+    for client in clients:
+        client.close()
+
+    def counted():
+        stat = json.loads(server.forebay("stat", "--json", "--layer", "test", "http.disconnect").stdout)
+        return sum(channel["sent"] + channel["full"] for channel in stat["channels"]) == len(clients)
+
+    wait_until(counted, "the disconnects")
+    assert {layer.receive()["reply_channel"] for _ in clients} == requests
+
+
 def test_no_disconnect_after_a_complete_answer(serve):
     server = serve()
     layer = server.layer("http.request", "http.disconnect")
@@ -552,6 +571,28 @@ def test_the_time_of_a_request_is_over_when_its_response_was_not_taken(serve):
             return len(client.read_to_end()) < 1000000
 
     server.wait_for(cut, "a response in time")
+
+
+def test_an_upload_that_finds_no_room_costs_others_nothing(serve):
+    """Its piece isn't copied into the layer, to be refused, on each turn of the loop."""
+    server = serve()
+    layer = server.layer("http.request")
+
+    def refused():
+        return json.loads(server.forebay("stat", "--json", "--layer", "test").stdout)["counters"]["full"]
+
+    with server.client() as slow, server.client() as quick:
+        slow.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 2000000)
+        message = layer.receive()
+        server.wait_for(lambda: refused() == 1, "the full channel")
+        for _ in range(100):
+            quick.get("/")
+            assert layer.send(layer.receive()["reply_channel"], {}, "quick") == Outcome.OK
+            assert quick.response().body == b"quick"
+        assert refused() == 1
+        layer.listen(message["body_channel"])
+        for _ in range(24):  # more than fit
+            assert layer.receive()["content"]
 
 
 def test_full_channel_is_503_with_retry_after(serve):

@@ -73,7 +73,7 @@ def answer_of(machine, build, serve):
         {build}
         {serve} --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
         trap '{STOP}' EXIT
-        curl -sSm 20 --unix-socket $1/socket http://localhost/over/the/weir || cat log
+        curl -sSm 100 --unix-socket $1/socket http://localhost/over/the/weir || cat log
         until forebay stat --json http.request | grep -q '"listeners": 2'; do sleep 0.1; done""")
     log = pathlib.Path(machine.directory, "log").read_text()
     # Not killed by the signal: who is, takes along what it has in hand.
@@ -100,7 +100,7 @@ def test_a_request_answered_by_hand(machine):
     result = machine(f"""
         forebay serve --bind unix:$1/socket --workers 1 --layer-size 8M --pid-file pid --daemon --log-file log
         trap '{STOP}' EXIT
-        curl -sSm 20 --unix-socket $1/socket http://localhost/hi > answer &
+        curl -sSm 100 --unix-socket $1/socket http://localhost/hi > answer &
         curl=$!
         forebay receive http.request > request
         reply=$(sed -n 's/.*"reply_channel":"\\([^"]*\\)".*/\\1/p' request)

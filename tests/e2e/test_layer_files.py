@@ -205,11 +205,13 @@ def test_without_proc(tmp_path, command):
 
 @needs_mount
 def test_a_worker_that_has_no_room_for_its_fifo_says_so(tmp_path):
+    log = tmp_path.with_name(tmp_path.name + ".log")  # there is no room for it either
     script = ('forebay send jobs "{}" && touch "$FOREBAY_DIR/filler" && '
-              'timeout 2 forebay serve --workers 1 --bind 127.0.0.1:0')
-    result = run_on_tmpfs(tmp_path, "size=64m,nr_inodes=4", script)
-    lines = [line for line in result.stderr.decode().splitlines() if "FIFO" in line]
-    assert lines and "layer default" in lines[0] and "No space left" in lines[0], result
+              '{ timeout 100 forebay serve --workers 1 --bind 127.0.0.1:0 2>"$1" & server=$!; } && '
+              'until grep FIFO "$1" || ! kill -0 $server; do sleep 0.1; done; kill $server; wait $server')
+    result = run_on_tmpfs(tmp_path, "size=64m,nr_inodes=4", script, log)
+    lines = result.stdout.decode().splitlines()
+    assert lines and "layer default" in lines[0] and "No space left" in lines[0], log.read_text()
 
 
 @needs_mount

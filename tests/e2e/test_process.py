@@ -8,10 +8,11 @@ import re
 import shlex
 import signal
 import socket
+import time
 
 import pytest
 
-from conftest import DEMO, Site, frozen, is_alive, run_forebay, wait_until
+from conftest import DEMO, TIMEOUT, Site, frozen, is_alive, run_forebay, wait_until
 from forebay_client import Outcome
 from load import Load
 
@@ -197,11 +198,11 @@ def test_a_burst_of_connections_is_shared(serve):
         os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
     in_a_row, shares = 0, []
     while in_a_row < 6:  # one may be by chance
-        # On a busy machine, the other one may come too late now and then.
-        assert len(shares) < 100, shares
-        shares.append(burst(server, 64))
-        assert sum(shares[-1]) == 64
-        in_a_row = in_a_row + 1 if min(shares[-1]) >= 28 else 0
+        # On a busy machine, the other one may come too late, even as often as not.
+        assert len(shares) < 1000, shares
+        shares.append(burst(server, 256))
+        assert sum(shares[-1]) == 256
+        in_a_row = in_a_row + 1 if min(shares[-1]) >= 112 else 0
 
 
 def test_who_is_stopped_keeps_no_client_from_being_served(serve):
@@ -302,6 +303,26 @@ def test_stopped_worker_does_not_block_the_rest(serve):
     assert load.failures == [] and set(load.statuses) == {200}
 
 
+def test_what_came_while_a_worker_was_stopped_is_not_late(serve):
+    server = serve("--response-timeout", "500ms")
+    (worker,) = server.workers
+    layer = server.layer("http.request")
+
+    def answered():
+        with server.client() as client:
+            client.get("/")
+            channel = layer.receive()["reply_channel"]
+            with frozen(worker):
+                outcome = layer.send(channel, {"status": 200}, "in time")
+                time.sleep(1)  # its time is over by then
+            if outcome == Outcome.GONE:
+                return False  # we were too slow
+            assert client.response().body == b"in time"
+            return True
+
+    server.wait_for(answered, "an answer in time")
+
+
 def test_stopped_application_does_not_block_the_rest(serve):
     server = serve(workers=1, app=DEMO, app_processes=2)
     with frozen(server.apps[0]), Load(server.address, 4) as load:
@@ -341,7 +362,7 @@ def test_daemon_with_pid_file(tmp_path):
     pid = int(pid_file.read_text())
     try:
         (port,) = re.findall(r"listening on http://127\.0\.0\.1:(\d+)", log.read_text())
-        socket.create_connection(("127.0.0.1", int(port)), 10).close()
+        socket.create_connection(("127.0.0.1", int(port)), TIMEOUT).close()
         again = run_forebay(tmp_path, *options)
         assert again.returncode != 0
         assert b"already running" in again.stderr and str(pid).encode() in again.stderr

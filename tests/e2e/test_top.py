@@ -27,6 +27,7 @@ class Terminal:
     def __init__(self, directory, *arguments, width=80, height=24, term="linux"):
         self.screen = pyte.Screen(width, height)
         self.stream = pyte.ByteStream(self.screen)
+        self.shown = []  # each line that there was, as soon as something else was drawn
         self.fd, self.far_fd = pty.openpty()
         self.set_size(width, height)
         self.before = termios.tcgetattr(self.far_fd)
@@ -45,8 +46,15 @@ class Terminal:
 
     def read(self, wait=0.05):
         while select.select([self.fd], [], [], wait)[0]:
-            self.stream.feed(os.read(self.fd, 65536))
+            # Between two control sequences, a piece of a line is drawn.
+            for piece in re.split(rb"(?=\x1b)", os.read(self.fd, 65536)):
+                self.screen.dirty.clear()
+                self.stream.feed(piece)
+                self.shown += [self._line(number) for number in self.screen.dirty]
             wait = 0
+
+    def _line(self, number):
+        return "".join(self.screen.buffer[number][column].data for column in range(self.screen.columns))
 
     @property
     def lines(self):
@@ -65,6 +73,13 @@ class Terminal:
             return wait_until(search, pattern)
         except AssertionError:
             raise AssertionError("\n".join([pattern, *self.lines])) from None
+
+    def wait_for_notice(self, pattern):
+        """Waits until a line matches, or has done so for a moment."""
+        def search():
+            self.read()
+            return any(re.search(pattern, line) for line in self.shown)
+        wait_until(search, pattern)
 
     def wait(self):
         """The exit status. What is written meanwhile is read, or it would wait for that."""
@@ -326,7 +341,7 @@ def test_a_layer_that_is_replaced_is_followed(tmp_path, top):
     with Layer(tmp_path, name="default", must_exist=False, replace=True, size=9 << 20) as new:
         new.send("after", {})
         terminal.wait_for("  after$")
-        terminal.wait_for("made anew")
+        terminal.wait_for_notice("made anew")
         assert "  before" not in "\n".join(terminal.lines)
     directory = tmp_path / "forebay.default"
     for file in directory.iterdir():
@@ -358,7 +373,7 @@ def test_a_server_and_its_workers(serve, top):
     wait_until(lambda: connections() == 0)
     victim = int(terminal.wait_for(r"^ *(\d+) alive .* worker 1$")[1])
     os.kill(victim, signal.SIGKILL)
-    terminal.wait_for(rf"process {victim}\) has gone|have gone")
+    terminal.wait_for_notice(rf"process {victim}\) has gone|have gone")
     wait_until(lambda: victim not in server.workers and len(server.workers) == 2)
     successor = int(terminal.wait_for(rf"^ *((?!{victim} )\d+) alive .* worker 1$")[1])
     assert successor in server.workers

@@ -1065,7 +1065,7 @@ def test_python_websockets(make_site):
         site.layer.ignore(channel)
     host, port = site.server.address
     connect = lambda path, **options: websockets.connect(
-        f"ws://{host}:{port}{path}", open_timeout=TIMEOUT, ping_interval=None, **options)
+        f"ws://{host}:{port}{path}", open_timeout=TIMEOUT, close_timeout=TIMEOUT, ping_interval=None, **options)
 
     async def talk():
         async with connect("/ws/echo", max_size=None) as socket:

@@ -229,7 +229,7 @@ class Crowd:
     def run(self):
         while not self.stopping.is_set():
             try:
-                with WebSocket(self.address, 1) as client:
+                with WebSocket(self.address, 5) as client:
                     client.open()
                     self.talk(client)
             except (OSError, AssertionError) as error:

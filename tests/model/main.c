@@ -34,7 +34,7 @@ static const char help[] =
 
 enum {
 	SCENARIOS_MAX = 100,
-	QUICK_STATES = 20000, // where the quick run gives up a scenario, and says so
+	QUICK_STATES = 24000, // where the quick run gives up a scenario, and says so
 };
 
 static const struct model_scenario *scenarios[SCENARIOS_MAX];

@@ -103,6 +103,38 @@ TEST(memory_is_short_when_more_than_half_of_a_size_is_in_use)
 	}
 }
 
+// In memory as small as this each block is looked at: one more than half of them in any places is more than half.
+TEST(memory_is_short_wherever_the_blocks_are_that_are_in_use)
+{
+	for (int class = 0; class < SHM_CLASSES; class ++) {
+		for (uint32_t odd = 0; odd < 2; odd++) {
+			struct attachment a;
+			struct shm_buffer buffer;
+			uint32_t handles[256], blocks;
+
+			attach(&a);
+			blocks = a.segment.geometry.blocks[class];
+			EXPECT(blocks <= 256);
+			for (uint32_t i = 0; i < blocks; i++) {
+				EXPECT(shm_pool_alloc(&a.pool,
+				        shm_class_size(class) -
+				                (uint32_t)sizeof(struct shm_block_mem),
+				        &buffer));
+				EXPECT_INT(shm_pool_class_of(&a.pool, buffer.handle), class);
+				handles[buffer.handle - a.pool.first[class]] = buffer.handle;
+			}
+			for (uint32_t i = 2; i < blocks; i += 2)
+				shm_pool_free(&a.pool, handles[i + odd]);
+			EXPECT_INT(used_blocks(&a), blocks / 2 + 1);
+			EXPECT(shm_pool_is_short(&a.pool));
+			shm_pool_free(&a.pool, handles[odd]);
+			EXPECT(!shm_pool_is_short(&a.pool));
+			detach(&a);
+			discard();
+		}
+	}
+}
+
 TEST(zones_not_needed_are_given_back_to_others)
 {
 	struct attachment a, b;
