@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "channel/forebay.h"
+#include "shm/clock.h"
 #include "tests/test.h"
 
 // Attaches to the layer "test" in the tests' directory. Ends the process if that fails.
@@ -23,14 +24,36 @@ __attribute__((unused)) static struct forebay *attach(const struct forebay_optio
 	return layer;
 }
 
+// The same, and from now on no time passes but by pass(): neither in this process nor in those that it forks.
+__attribute__((unused)) static struct forebay *attach_still(const struct forebay_options *options)
+{
+	shm_clock_still = shm_clock_ahead = 0;
+	shm_clock_still = shm_clock_now();
+	return attach(options);
+}
+
+__attribute__((unused)) static void pass(int64_t ms)
+{
+	shm_clock_ahead += ms;
+}
+
 // Milliseconds to wait for what has to come: they only end a hang.
 #define HANG 120000
+
+// An expiry, in seconds, that no test is slow enough to see.
+#define NEVER 86400
 
 // Detaches and removes the layer.
 __attribute__((unused)) static void discard(struct forebay *layer)
 {
 	forebay_close(layer);
 	(void)forebay_remove(NULL);
+}
+
+__attribute__((unused)) static void discard_still(struct forebay *layer)
+{
+	discard(layer);
+	shm_clock_still = shm_clock_ahead = 0;
 }
 
 // Sends {"n": NUMBER}.

@@ -15,26 +15,6 @@
 #define ROUNDS 3
 #endif
 
-// A layer whose clock stands.
-static struct forebay *attach_still(const struct forebay_options *options)
-{
-	shm_clock_still = 0;
-	shm_clock_ahead = 0;
-	shm_clock_still = shm_clock_now();
-	return attach(options);
-}
-
-static void discard_still(struct forebay *layer)
-{
-	discard(layer);
-	shm_clock_still = shm_clock_ahead = 0;
-}
-
-static void pass(int64_t ms)
-{
-	shm_clock_ahead += ms;
-}
-
 static int send_later(struct forebay *layer, const char *channel, int64_t number, int delay)
 {
 	struct forebay_message *message = forebay_message_new(layer);

@@ -24,8 +24,10 @@ static void name_of(char name[32], int number)
 
 static struct forebay *attach_large(void)
 {
-	return attach(&(struct forebay_options){
-	        .channels = CHANNELS + 100, .capacity = 1000, .capacities = "channel.*=8"});
+	return attach(&(struct forebay_options){.channels = CHANNELS + 100,
+	        .capacity = 1000,
+	        .capacities = "channel.*=8",
+	        .expiry = NEVER});
 }
 
 // Keeps the channel full.

@@ -317,30 +317,29 @@ TEST(a_stream_that_has_ended_leaves_the_group)
 
 TEST(a_member_that_is_not_renewed_expires)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.group_expiry = 1000});
+	struct forebay *layer = attach_still(&(struct forebay_options){.group_expiry = 1000});
 	char name[FOREBAY_NAME_SIZE];
 
 	EXPECT_INT(forebay_reply_open(layer, "r", 0, NULL, name), 0);
 	EXPECT_INT(forebay_group_add(layer, "g", "old"), 0);
 	EXPECT_INT(forebay_group_add(layer, "g", "renewed"), 0);
 	EXPECT_INT(forebay_group_add(layer, "g", name), 0);
-	channel_clock_ahead = 999000;
+	pass(999000);
 	EXPECT_INT(size_of(layer, "g"), 3);
 	EXPECT_INT(forebay_group_add(layer, "g", "renewed"), 0);
 	EXPECT_INT(forebay_group_add(layer, "h", name), 0);
-	channel_clock_ahead = 1020000;
+	pass(21000);
 	EXPECT_INT(size_of(layer, "g"), 1);
 	EXPECT_INT(size_of(layer, "h"), 1);
 	EXPECT_INT(send_to(layer, "g", 1), 1);
-	channel_clock_ahead = 3000000;
+	pass(1980000);
 	EXPECT_INT(send_to(layer, "g", 1), 0);
-	channel_clock_ahead = 0;
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(what_has_been_sent_to_a_group_is_free_again_and_many_groups_leave_nothing)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.groups = 16});
+	struct forebay *layer = attach_still(&(struct forebay_options){.groups = 16});
 	struct forebay_layer_stat stat;
 	char name[32];
 
@@ -353,12 +352,11 @@ TEST(what_has_been_sent_to_a_group_is_free_again_and_many_groups_leave_nothing)
 		EXPECT_INT(forebay_group_discard(layer, name, "a"), 0);
 		EXPECT_INT(forebay_group_discard(layer, name, "b"), 0);
 	}
-	channel_clock_ahead = 1000; // for a search for groups to end
+	pass(1000); // for a search for groups to end
 	EXPECT_INT(forebay_group_add(layer, "last", "a"), 0);
 	EXPECT_INT(forebay_stat(layer, &stat), 0);
 	EXPECT(stat.groups <= 16);
-	channel_clock_ahead = 0;
-	discard(layer);
+	discard_still(layer);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -443,7 +441,7 @@ TEST(each_owning_process_gets_one_message_and_finds_its_own_recipients)
 
 TEST(a_dead_owners_members_vanish_when_anybody_looks_for_the_dead)
 {
-	struct forebay *layer = attach(NULL);
+	struct forebay *layer = attach_still(NULL);
 	struct forebay_message *message;
 	int go;
 	pid_t pid = fork_owner(false, &go);
@@ -455,17 +453,16 @@ TEST(a_dead_owners_members_vanish_when_anybody_looks_for_the_dead)
 	waitpid(pid, NULL, 0);
 	close(go);
 	// Housekeeping does: nobody has to call forebay_reap().
-	channel_clock_ahead = 2000;
+	pass(2000);
 	EXPECT_INT(forebay_receive(layer, 0, &message), FOREBAY_TIMEOUT);
 	EXPECT_INT(size_of(layer, "room"), 1);
 	EXPECT_INT(send_to(layer, "room", 2), 1);
-	channel_clock_ahead = 0;
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(a_group_whose_members_were_all_of_dead_processes_ends)
 {
-	struct forebay *layer = attach(NULL);
+	struct forebay *layer = attach_still(NULL);
 	struct forebay_layer_stat stat;
 	struct forebay_message *message;
 	int go;
@@ -476,12 +473,11 @@ TEST(a_group_whose_members_were_all_of_dead_processes_ends)
 	waitpid(pid, NULL, 0);
 	close(go);
 	for (int i = 1; i <= 100; i++) {
-		channel_clock_ahead = i * 2000;
+		pass(2000);
 		EXPECT_INT(forebay_receive(layer, 0, &message), FOREBAY_TIMEOUT);
 	}
 	EXPECT_INT(forebay_stat(layer, &stat), 0);
 	EXPECT_INT(stat.groups, 0);
 	EXPECT_INT(stat.group_cells, 0);
-	channel_clock_ahead = 0;
-	discard(layer);
+	discard_still(layer);
 }

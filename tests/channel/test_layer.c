@@ -697,7 +697,7 @@ TEST(two_processes_exchange_requests_and_replies_sleeping_in_between)
 
 TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.size = 8 << 20,
+	struct forebay *layer = attach_still(&(struct forebay_options){.size = 8 << 20,
 	                       .channels = 64,
 	                       .reply_channels = 64,
 	                       .capacity = 8000}),
@@ -725,7 +725,7 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 	EXPECT_INT(forebay_send(other, "x", out, 0), 0);
 	forebay_message_free(out);
 	forebay_close(other);
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)

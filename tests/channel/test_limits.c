@@ -135,7 +135,8 @@ TEST(a_ring_at_its_capacity_refuses_counts_and_takes_as_many_as_were_received)
 
 	for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++) {
 		uint32_t capacity = capacities[i];
-		struct forebay *layer = attach(&(struct forebay_options){.capacity = capacity});
+		struct forebay *layer =
+		        attach_still(&(struct forebay_options){.capacity = capacity});
 		uint64_t full = 0;
 
 		for (int round = 0; round < 3; round++) {
@@ -150,7 +151,7 @@ TEST(a_ring_at_its_capacity_refuses_counts_and_takes_as_many_as_were_received)
 			EXPECT_INT(send_number(layer, "x", 0), 0);
 			EXPECT_INT(drain(layer), capacity);
 		}
-		discard(layer);
+		discard_still(layer);
 	}
 }
 

@@ -33,7 +33,7 @@ static int show(struct forebay_message *message, void *context)
 
 TEST(peeking_shows_what_waits_and_takes_nothing)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.expiry = 10});
+	struct forebay *layer = attach_still(&(struct forebay_options){.expiry = 10});
 	struct shown shown = {0};
 
 	EXPECT_INT(forebay_peek(layer, "x", show, &shown), 0);
@@ -57,17 +57,16 @@ TEST(peeking_shows_what_waits_and_takes_nothing)
 	EXPECT_INT(receive_number(layer), -1);
 	// What a receiver would drop isn't shown.
 	EXPECT_INT(send_number(layer, "x", 6), 0);
-	channel_clock_ahead = 11000;
+	pass(11000);
 	EXPECT_INT(send_number(layer, "x", 7), 0);
 	shown = (struct shown){0};
 	EXPECT_INT(forebay_peek(layer, "x", show, &shown), 0);
 	EXPECT_INT(shown.count, 1);
 	EXPECT_INT(shown.number[0], 7);
-	channel_clock_ahead = 0;
 	EXPECT_INT(counter(layer, FOREBAY_COUNT_RECEIVED), 5);
 	EXPECT_INT(forebay_peek(layer, "", show, &shown), FOREBAY_BAD_NAME);
 	EXPECT_INT(forebay_peek(layer, "r!0000000000000001", show, &shown), FOREBAY_BAD_NAME);
-	discard(layer);
+	discard_still(layer);
 }
 
 static int count_channel(const struct forebay_channel_stat *stat, void *context)

@@ -141,12 +141,12 @@ TEST(what_is_no_policy_is_refused_with_a_sentence)
 
 TEST(expired_messages_go_as_expired_before_others_are_displaced)
 {
-	struct forebay *layer =
-	        attach(&(struct forebay_options){.capacities = "x=3/drop-oldest", .expiry = 10});
+	struct forebay *layer = attach_still(
+	        &(struct forebay_options){.capacities = "x=3/drop-oldest", .expiry = 10});
 
 	EXPECT_INT(send_number(layer, "x", 0), 0);
 	EXPECT_INT(send_number(layer, "x", 1), 0);
-	channel_clock_ahead = 11000;
+	pass(11000);
 	EXPECT_INT(send_number(layer, "x", 2), 0);
 	EXPECT_INT(send_number(layer, "x", 3), 0);
 	EXPECT_INT(counter(layer, FOREBAY_COUNT_EXPIRED), 2);
@@ -154,8 +154,7 @@ TEST(expired_messages_go_as_expired_before_others_are_displaced)
 	EXPECT_INT(send_number(layer, "x", 4), 0);
 	EXPECT_INT(send_number(layer, "x", 5), 0);
 	EXPECT_INT(counter(layer, FOREBAY_COUNT_DISPLACED), 1);
-	channel_clock_ahead = 0;
-	discard(layer);
+	discard_still(layer);
 }
 
 // Sends LENGTH octets until MOST are sent or one isn't. Returns how many were.
@@ -215,7 +214,7 @@ TEST(a_gap_is_what_was_displaced)
 
 TEST(a_gap_is_what_was_flushed_or_expired_or_received_elsewhere)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.expiry = 10}),
+	struct forebay *layer = attach_still(&(struct forebay_options){.expiry = 10}),
 	               *other = attach(NULL);
 
 	EXPECT_INT(forebay_listen(layer, "x"), 0);
@@ -233,10 +232,9 @@ TEST(a_gap_is_what_was_flushed_or_expired_or_received_elsewhere)
 	EXPECT_INT(gap_before(other, 5), -1);
 	EXPECT_INT(send_number(layer, "x", 5), 0);
 	EXPECT_INT(send_number(layer, "x", 6), 0);
-	channel_clock_ahead = 11000;
+	pass(11000);
 	EXPECT_INT(send_number(layer, "x", 7), 0);
 	EXPECT_INT(gap_before(layer, 7), 2);
-	channel_clock_ahead = 0;
 	// For who takes it up again, it begins again.
 	EXPECT_INT(send_number(layer, "x", 8), 0);
 	EXPECT_INT(forebay_ignore(layer, "x"), 0);
@@ -245,7 +243,7 @@ TEST(a_gap_is_what_was_flushed_or_expired_or_received_elsewhere)
 	EXPECT_INT(send_number(layer, "x", 9), 0);
 	EXPECT_INT(gap_before(layer, 9), 0);
 	forebay_close(other);
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(a_channel_made_anew_begins_without_a_gap)

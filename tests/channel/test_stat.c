@@ -405,7 +405,8 @@ static struct forebay *attach_in_time(const struct forebay_options *options)
 
 TEST(the_sums_are_exact_after_the_deaths_of_all)
 {
-	struct forebay *layer = attach_in_time(&(struct forebay_options){.capacity = 20});
+	struct forebay *layer =
+	        attach_in_time(&(struct forebay_options){.capacity = 20, .expiry = NEVER});
 	struct forebay_channel_stat stat;
 	pid_t pids[SENDERS];
 

@@ -436,7 +436,7 @@ static struct top_view view_of(uint32_t width, uint32_t height)
 
 TEST(a_frame_fits_whatever_the_size)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach_still(&(struct forebay_options){.role = "me"});
 
 	begin();
 	look_at_many(layer, 200);
@@ -458,12 +458,12 @@ TEST(a_frame_fits_whatever_the_size)
 			}
 		}
 	}
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(a_terminal_of_the_usual_size_shows_something_of_everything)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach_still(&(struct forebay_options){.role = "me"});
 	struct top_view view = view_of(80, 24);
 
 	begin();
@@ -480,12 +480,12 @@ TEST(a_terminal_of_the_usual_size_shows_something_of_everything)
 	EXPECT(find_line("CHANNEL (1-") > 0 && find_line(" of 60)") > 0);
 	EXPECT(find_line("group.00") > find_line("channel.00.x"));
 	EXPECT(find_line("GROUP (1-") > 0 && find_line(" of 30)") > 0);
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(what_is_scrolled_over_is_the_whole_list_and_no_more)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach_still(&(struct forebay_options){.role = "me"});
 	struct top_view view = view_of(80, 24);
 
 	begin();
@@ -513,12 +513,12 @@ TEST(what_is_scrolled_over_is_the_whole_list_and_no_more)
 		draw(&samples[0], &view);
 		EXPECT(find_line(last) < 0);
 	}
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(of_what_was_not_kept_the_number_is_shown)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me"});
+	struct forebay *layer = attach_still(&(struct forebay_options){.role = "me"});
 	struct top_view view = view_of(80, 200);
 
 	begin();
@@ -529,12 +529,13 @@ TEST(of_what_was_not_kept_the_number_is_shown)
 	EXPECT_INT(top_frame_lines(&samples[0], &view), 60);
 	view.paused = true;
 	EXPECT_INT(top_frame_lines(&samples[0], &view), 5);
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(what_is_wrong_is_marked)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.role = "me", .capacity = 2});
+	struct forebay *layer =
+	        attach_still(&(struct forebay_options){.role = "me", .capacity = 2});
 	struct top_view view = view_of(80, 24);
 
 	begin();
@@ -554,7 +555,7 @@ TEST(what_is_wrong_is_marked)
 	draw(NULL, &view);
 	EXPECT(find_line("forebay top - some, gone") == 0);
 	EXPECT(find_line("something has happened") == 1);
-	discard(layer);
+	discard_still(layer);
 }
 
 TEST(columns_stay_in_place_however_large_the_numbers)

@@ -2,8 +2,8 @@
 // What is said of a reply channel's end is said exactly once, whoever dies whenever.
 
 #include <signal.h>
+#include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/channel/support.h"
@@ -11,10 +11,16 @@
 #define CONNECT    "websocket.connect"
 #define DISCONNECT "websocket.disconnect"
 
-static const struct forebay_options roomy = {
-        .size = 8 << 20, .channels = 16, .reply_channels = 1024, .capacities = "websocket.*=8000"};
-static const struct forebay_options narrow = {
-        .size = 8 << 20, .channels = 16, .reply_channels = 1024, .capacities = DISCONNECT "=2"};
+static const struct forebay_options roomy = {.size = 16 << 20,
+        .channels = 16,
+        .reply_channels = 1024,
+        .capacities = "websocket.*=8000",
+        .expiry = NEVER};
+static const struct forebay_options narrow = {.size = 8 << 20,
+        .channels = 16,
+        .reply_channels = 1024,
+        .capacities = DISCONNECT "=2",
+        .expiry = NEVER};
 
 static struct forebay_message *naming(struct forebay *layer, const char *name)
 {
@@ -155,47 +161,55 @@ TEST(who_detaches_leaves_it_to_whoever_comes_next_even_if_there_is_no_room)
 
 // --- Deaths at any instruction ---------------------------------------------------------------------
 
-static void open_and_close(struct forebay *layer)
-{
-	char names[4][FOREBAY_NAME_SIZE];
+enum {
+	OPERATIONS = 1000, // of a child, at most: more than it is killed after
+};
 
-	for (unsigned i = 0; i < 400; i++) {
-		if (i >= 4)
-			(void)farewell(layer, names[i % 4]);
-		(void)announce(layer, names[i % 4]);
-	}
+// Kills this process so many microseconds from now, in the middle of whatever it does then.
+static void die_within(unsigned microseconds)
+{
+	const struct itimerval timer = {.it_value.tv_usec = microseconds};
+
+	if (setitimer(ITIMER_REAL, &timer, NULL) < 0)
+		abort();
 }
 
-static void reap(struct forebay *layer)
+static void open_and_close(struct forebay *layer, unsigned i)
 {
-	for (int i = 0; i < 1000; i++)
-		(void)forebay_reap(layer);
+	static char names[4][FOREBAY_NAME_SIZE];
+
+	if (i >= 4)
+		(void)farewell(layer, names[i % 4]);
+	(void)announce(layer, names[i % 4]);
 }
 
-// Runs WORK in a child and kills it somewhere in there.
-static void run_and_kill(void (*work)(struct forebay *layer), unsigned nanoseconds)
+static void reap(struct forebay *layer, unsigned i)
 {
-	const struct timespec delay = {.tv_nsec = nanoseconds};
-	int ready[2];
-	char byte;
-	pid_t pid;
+	(void)i;
+	(void)forebay_reap(layer);
+}
 
-	EXPECT(pipe(ready) == 0);
-	pid = fork();
+// Runs a child that does an operation after the other, and is killed somewhere behind so many of them, however long
+// they take.
+static void run_and_kill(void (*operate)(struct forebay *layer, unsigned i), unsigned operations,
+        unsigned microseconds)
+{
+	int status;
+	pid_t pid = fork();
+
 	EXPECT(pid >= 0);
 	if (pid == 0) {
 		struct forebay *layer = attach(NULL);
 
-		(void)!write(ready[1], "", 1);
-		work(layer);
+		for (unsigned i = 0; i < OPERATIONS; i++) {
+			if (i == operations)
+				die_within(microseconds);
+			operate(layer, i);
+		}
 		pause();
 	}
-	EXPECT(read(ready[0], &byte, 1) == 1);
-	nanosleep(&delay, NULL);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	close(ready[0]);
-	close(ready[1]);
+	EXPECT_INT(waitpid(pid, &status, 0), pid);
+	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }
 
 static int compare(const void *a, const void *b)
@@ -218,18 +232,19 @@ static size_t drain(
 
 TEST(killed_at_any_moment_both_are_there_once_or_neither)
 {
-	static char opened[1000][FOREBAY_NAME_SIZE], closed[1000][FOREBAY_NAME_SIZE];
+	static char opened[OPERATIONS][FOREBAY_NAME_SIZE], closed[OPERATIONS][FOREBAY_NAME_SIZE];
 	struct forebay *layer = attach(&roomy);
 	size_t total = 0;
 
 	for (unsigned round = 0; round < 80; round++) {
 		size_t count;
 
-		run_and_kill(open_and_close, round * 7919 % 400000);
-		run_and_kill(reap, round * 104729 % 200000); // the heir may die as well
+		run_and_kill(open_and_close, round * 7919 % 400, 1 + round * 13 % 50);
+		run_and_kill(reap, round * 7 % 20, 1 + round * 17 % 50); // the heir may die as well
+		EXPECT(!test_failed());
 		EXPECT(forebay_reap(layer) >= 0);
-		count = drain(layer, CONNECT, opened, 1000);
-		EXPECT_INT(drain(layer, DISCONNECT, closed, 1000), count);
+		count = drain(layer, CONNECT, opened, OPERATIONS);
+		EXPECT_INT(drain(layer, DISCONNECT, closed, OPERATIONS), count);
 		for (size_t i = 0; i < count; i++)
 			EXPECT_STRING(closed[i], opened[i]);
 		for (size_t i = 1; i < count; i++)
@@ -237,7 +252,7 @@ TEST(killed_at_any_moment_both_are_there_once_or_neither)
 		total += count;
 	}
 	printf("# %zu reply channels\n", total);
-	EXPECT(total > 100);
+	EXPECT(total > 80 * 100);
 	EXPECT_INT(used_blocks(layer), 0);
 	discard(layer);
 }

@@ -112,7 +112,7 @@ static void take(void)
 	while (untaken() == before);
 }
 
-static void pass(int64_t time)
+static void let_pass(int64_t time)
 {
 	now += time;
 	timer_wheel_advance(&wheel, now);
@@ -123,12 +123,12 @@ static void press(int fd)
 	start_writing(fd);
 	for (int i = 0; i < 3 && !test_bad; i++) {
 		take();
-		pass(PATIENCE + 1000);
+		let_pass(PATIENCE + 1000);
 		EXPECT(!connection_press(connection, PATIENCE));
 	}
 	// What was under way may arrive later.
 	while (!connection->closed) {
-		pass(PATIENCE + 1000);
+		let_pass(PATIENCE + 1000);
 		connection_press(connection, PATIENCE);
 	}
 	EXPECT(now < 1000 + WRITE_TIMEOUT);
@@ -140,11 +140,11 @@ static void expire(int fd)
 	start_writing(fd);
 	for (int i = 0; i < 3 && !test_bad; i++) {
 		take();
-		pass(WRITE_TIMEOUT + 1000);
+		let_pass(WRITE_TIMEOUT + 1000);
 		EXPECT(!connection->closed);
 	}
 	while (!connection->closed)
-		pass(WRITE_TIMEOUT + 1000);
+		let_pass(WRITE_TIMEOUT + 1000);
 	stop();
 }
 

@@ -117,13 +117,22 @@ TEST(errno_survives)
 	end();
 }
 
+// Logs COUNT events of one site. That they are told by and by isn't due before the test says so.
+static void repeat(struct log_limit *limit, int count, const char *format)
+{
+	for (int i = 0; i < count; i++) {
+		log_event_limited(limit, LOG_LEVEL_WARNING, format, i);
+		limit->until = INT64_MAX;
+	}
+}
+
 TEST(repeats_are_counted_and_reported)
 {
+	static struct log_limit limit;
 	char *second;
 
 	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
-	for (int i = 0; i < 5; i++)
-		log_limited(LOG_LEVEL_WARNING, "request %d is bad", i);
+	repeat(&limit, 5, "request %d is bad");
 	log_tick(true);
 	log_tick(true);
 	second = strchr(end(), '\n');
@@ -136,9 +145,10 @@ TEST(repeats_are_counted_and_reported)
 
 TEST(a_long_repeat_is_cut)
 {
+	static struct log_limit limit;
+
 	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
-	for (int i = 0; i < 2; i++)
-		log_limited(LOG_LEVEL_WARNING, "%01000d", i);
+	repeat(&limit, 2, "%01000d");
 	log_tick(true);
 	EXPECT(strstr(end(), "1 more like this, the last: 000"));
 	EXPECT(strstr(content, "000...\n"));
@@ -146,9 +156,10 @@ TEST(a_long_repeat_is_cut)
 
 TEST(a_new_role_forgets_repeats_of_the_parent)
 {
+	static struct log_limit limit;
+
 	EXPECT_INT(begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
-	for (int i = 0; i < 5; i++)
-		log_limited(LOG_LEVEL_WARNING, "bad");
+	repeat(&limit, 5, "bad %d");
 	log_set_role("worker %d", 3);
 	log_tick(true);
 	EXPECT(!strstr(end(), "more like this"));

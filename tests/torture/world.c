@@ -10,7 +10,8 @@
 
 #include "tests/torture/victim.h"
 
-#define COMPLAINTS_MAX 10 // printed of one operation
+#define COMPLAINTS_MAX 10    // printed of one operation
+#define BETWEEN        10000 // ms between two trials: for what isn't looked for again at once
 #define PATTERNS       "small=2,websocket.*=2,fresh=2/drop-oldest,*=100\n" VICTIM_HISTORY
 
 const char *const world_violation_names[WORLD_VIOLATIONS] = {
@@ -107,6 +108,7 @@ static void make_layer(const struct shm_geometry *geometry)
 void world_init(struct world *world, uint32_t victims)
 {
 	*world = (struct world){0};
+	shm_clock_still = shm_clock_now();
 	make_layer(victims == 1 ? &geometry_for_one : &geometry_for_two);
 	atexit(remove_layer); // however the program ends; the victims don't pass here
 	world->a = world_attach("a");
@@ -174,7 +176,9 @@ void world_begin(struct world *world, const char *what, uint32_t instruction)
 	memset(world->by_group, 0, sizeof world->by_group);
 	memset(world->place, 0, sizeof world->place);
 	world->refusals = world->to_group = world->connects = world->disconnects = 0;
-	// Nobody keeps the house in this trial, or each would take another way than the recorded one.
+	// Time passes between two trials only, and nobody keeps the house in one: or each that is slow would take another
+	// way than the recorded one.
+	shm_clock_still += BETWEEN;
 	store_relaxed(&world->a->segment.housekeeping->begun, (uint64_t)channel_now());
 	world->dropped = count_dropped(world);
 	world->uncounted = count_uncounted(world);
