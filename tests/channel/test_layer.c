@@ -730,7 +730,7 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 
 TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.capacities = "x=1000"}),
+	struct forebay *layer = attach_still(&(struct forebay_options){.capacities = "x=1000"}),
 	               *other = attach(NULL);
 	uint32_t zone = shm_class_zone(0);
 
@@ -749,7 +749,7 @@ TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
 	EXPECT_INT(send_number(layer, "x", 0), 0);
 	EXPECT(layer->pool.class[0].owned < 4);
 	forebay_close(other);
-	discard(layer);
+	discard_still(layer);
 }
 
 // ---------------------------------------------------------------------------------------------
