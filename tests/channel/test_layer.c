@@ -544,7 +544,10 @@ TEST(a_child_forked_while_another_thread_detaches_does_not_keep_its_slot)
 	uint32_t locked = 0;
 	pthread_t thread;
 	pid_t pids[80];
+	int tube[2];
+	char byte;
 
+	EXPECT(pipe(tube) == 0);
 	fflush(stdout);
 	EXPECT_INT(pthread_create(&thread, NULL, attach_and_detach, NULL), 0);
 	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
@@ -553,9 +556,14 @@ TEST(a_child_forked_while_another_thread_detaches_does_not_keep_its_slot)
 		while (detaching == before)
 			sched_yield();
 		pids[i] = fork();
+		if (pids[i] == 0)
+			(void)!write(tube[1], "", 1);
 		while (pids[i] == 0)
 			pause();
 	}
+	// Until a child has run its fork handler, it keeps what its parent had.
+	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++)
+		EXPECT(read(tube[0], &byte, 1) == 1);
 	stop_detaching = true;
 	EXPECT_INT(pthread_join(thread, NULL), 0);
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
