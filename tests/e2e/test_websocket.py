@@ -1101,6 +1101,24 @@ def test_bad_compression(deflating_site, octets, code):
         assert deflating_site.event("disconnect")["code"] == code
 
 
+def resident(pid):
+    """Octets of the process's own memory."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1]) << 10
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps what is freed")
+def test_what_a_large_compressed_message_needed_is_not_kept(make_site):
+    site = make_site("--websocket-deflate", "--websocket-max-message", "32M")
+    worker, = site.server.workers
+    with site.client() as client:
+        site.open(client, b"Sec-WebSocket-Extensions: permessage-deflate")
+        before = resident(worker)
+        client.send(frame(BINARY, deflated(b"\0" * (33 << 20)), rsv=4))
+        assert client.closed_with() == 1009
+    site.server.wait_for(lambda: resident(worker) < before + (8 << 20), "the memory")
+
+
 def test_no_room_for_a_compressed_message(make_site):
     site = make_site("--websocket-deflate", "--capacity", "websocket.receive=2")
     with site.client() as client:
