@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -29,7 +30,7 @@
 #include "server/websocket_session.h"
 
 #define RECEIVE_BUDGET  64   // messages in one turn, so that sockets get theirs
-#define LATE_TURNS      64   // of as many messages before anybody's time is over
+#define LATE_WORK       20   // ms that what may have come in time takes us, before anybody's time is over
 #define ACCEPT_BUDGET   8    // connections in one turn, so that other workers get theirs
 #define ACCEPT_COURTESY 1    // ms that new connections are left to workers that have fewer
 #define PATIENCE_MIN    5000 // ms: networks have gaps of some seconds
@@ -406,6 +407,25 @@ static bool receive(struct worker *worker)
 	return false;
 }
 
+// Milliseconds that this process has worked, however long it has stood still.
+static int64_t worked_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+// If this process has stood still, what consumers sent meanwhile isn't late because of that. But where more comes than it
+// can deal with, sockets are to get their turns.
+static void catch_up(struct worker *worker)
+{
+	int64_t end = worked_ms() + LATE_WORK;
+
+	while (!receive(worker) && worked_ms() < end)
+		;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *argument)
 {
 	struct worker *worker = argument;
@@ -413,9 +433,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	(void)what;
 	worker->paused = false;
-	// If this process has stood still, what consumers sent meanwhile isn't late because of that.
-	for (int turns = 0; turns < LATE_TURNS && !receive(worker); turns++)
-		;
+	catch_up(worker);
 	timer_wheel_advance(&worker->wheel, now_ms());
 	relieve_layer(worker);
 	if (++worker->ticks % SECOND)
