@@ -145,7 +145,7 @@ static bool step(struct shm_table *table, struct cursor *at, uint32_t *left,
 		if (!*channel)
 			return false;
 		*next = load_acquire(&(*channel)->link);
-		// Words don't recur: it was in the list, in one use, when its link was looked at.
+		// The same word: it was in the list, in one use, when its link was looked at.
 		if (load_acquire(at->from) != at->link)
 			return false;
 		if (!(*next & LINK_MARK))
