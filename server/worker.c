@@ -30,7 +30,7 @@
 #include "server/websocket_session.h"
 
 #define RECEIVE_BUDGET  64   // messages in one turn, so that sockets get theirs
-#define LATE_WORK       20   // ms that what may have come in time takes us, before anybody's time is over
+#define LATE_WORK       20   // ms for what may have come in time, before anybody's time is over
 #define ACCEPT_BUDGET   8    // connections in one turn, so that other workers get theirs
 #define ACCEPT_COURTESY 1    // ms that new connections are left to workers that have fewer
 #define PATIENCE_MIN    5000 // ms: networks have gaps of some seconds
