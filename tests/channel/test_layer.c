@@ -544,7 +544,10 @@ TEST(a_child_forked_while_another_thread_detaches_does_not_keep_its_slot)
 	uint32_t locked = 0;
 	pthread_t thread;
 	pid_t pids[80];
+	int tube[2];
+	char byte;
 
+	EXPECT(pipe(tube) == 0);
 	fflush(stdout);
 	EXPECT_INT(pthread_create(&thread, NULL, attach_and_detach, NULL), 0);
 	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) {
@@ -553,9 +556,14 @@ TEST(a_child_forked_while_another_thread_detaches_does_not_keep_its_slot)
 		while (detaching == before)
 			sched_yield();
 		pids[i] = fork();
+		if (pids[i] == 0)
+			(void)!write(tube[1], "", 1);
 		while (pids[i] == 0)
 			pause();
 	}
+	// Until a child has run its fork handler, it keeps what its parent had.
+	for (size_t i = 0; i < sizeof pids / sizeof *pids; i++)
+		EXPECT(read(tube[0], &byte, 1) == 1);
 	stop_detaching = true;
 	EXPECT_INT(pthread_join(thread, NULL), 0);
 	for (uint32_t slot = 0; slot < SHM_PROCESSES; slot++)
@@ -730,7 +738,7 @@ TEST(memory_that_another_process_does_not_need_is_given_back_when_somebody_asks)
 
 TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
 {
-	struct forebay *layer = attach(&(struct forebay_options){.capacities = "x=1000"}),
+	struct forebay *layer = attach_still(&(struct forebay_options){.capacities = "x=1000"}),
 	               *other = attach(NULL);
 	uint32_t zone = shm_class_zone(0);
 
@@ -749,7 +757,7 @@ TEST(who_only_sends_gives_memory_back_once_when_somebody_asks)
 	EXPECT_INT(send_number(layer, "x", 0), 0);
 	EXPECT(layer->pool.class[0].owned < 4);
 	forebay_close(other);
-	discard(layer);
+	discard_still(layer);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -182,7 +182,8 @@ TEST(a_channel_that_has_taken_all_memory_gives_it_to_its_own_newer_messages)
 		struct forebay *layer = attach(&(struct forebay_options){.size = octets,
 		        .channels = 16,
 		        .reply_channels = 64,
-		        .capacities = "big=8192/drop-oldest,other=8192"});
+		        .capacities = "big=8192/drop-oldest,other=8192",
+		        .expiry = NEVER});
 
 		// Another channel has no claim to it, and is refused.
 		EXPECT_INT(fill(layer, "big", lengths[i], most), most);

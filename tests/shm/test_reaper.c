@@ -2,6 +2,7 @@
 // What a process that is killed leaves behind comes back; what it had sent stays.
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "tests/shm/support.h"
 
@@ -246,8 +247,12 @@ static void *receive_all(void *argument)
 
 	(void)argument;
 	attach_thread(&mine, &shared);
-	while (!done || shm_ring_pending(&ring, &mine.pool, &(uint64_t){0}, &(uint64_t){0}) > 0)
-		received += pop_number(&mine, &ring, &value) == SHM_OK;
+	while (!done || shm_ring_pending(&ring, &mine.pool, &(uint64_t){0}, &(uint64_t){0}) > 0) {
+		if (pop_number(&mine, &ring, &value) == SHM_OK)
+			received++;
+		else
+			sched_yield();
+	}
 	leave(&mine);
 	return NULL;
 }
@@ -261,8 +266,10 @@ static void *expire_all(void *argument)
 	(void)argument;
 	attach_thread(&mine, &shared);
 	while (!done) {
-		if (shm_ring_pop_outside(&ring, &mine.pool, LIMIT, INT64_MAX, &handle) != SHM_OK)
+		if (shm_ring_pop_outside(&ring, &mine.pool, LIMIT, INT64_MAX, &handle) != SHM_OK) {
+			sched_yield();
 			continue;
+		}
 		expired++;
 		wrongly += load_relaxed(&shm_pool_block(&mine.pool, handle)->sent_at) != OLD;
 		shm_pool_free(&mine.pool, handle);
@@ -290,10 +297,12 @@ TEST(what_is_expired_is_what_was_found_to_be_old_however_fast_receivers_are)
 			continue;
 		block = shm_pool_block(&shared.pool, buffer.handle);
 		store_relaxed(&block->sent_at, sent % 2 ? YOUNG : OLD);
-		if (shm_ring_push(&ring, &shared.pool, buffer.handle, block) == SHM_OK)
+		if (shm_ring_push(&ring, &shared.pool, buffer.handle, block) == SHM_OK) {
 			sent++;
-		else
-			shm_pool_free(&shared.pool, buffer.handle);
+			continue;
+		}
+		shm_pool_free(&shared.pool, buffer.handle);
+		sched_yield();
 	}
 	done = true;
 	pthread_join(receiver, NULL);

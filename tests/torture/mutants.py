@@ -446,7 +446,7 @@ def caught(binary, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=200,
+        timeout=600,  # only a hang takes that long, on whatever machine
     )
     took = time.monotonic() - started
     if "# SKIP" in result.stdout:
