@@ -331,6 +331,8 @@ def test_a_client_is_not_late_because_its_worker_was_stopped(serve):
     def answered():
         with server.client() as client, server.client() as other:
             client.send(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n")
+            other.get("/hello")
+            assert other.response().status == 200  # so the other one was accepted before
             with frozen(worker):
                 other.get("/hello")
                 time.sleep(1)
