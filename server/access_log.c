@@ -11,55 +11,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/escape.h"
 #include "server/log.h"
+#include "server/log_file.h"
 
 #define BUFFER_SIZE 65536
 #define TARGET_MAX  4096 // octets of a client's value that are logged; what is longer is cut
 #define VALUE_MAX   1024
 #define WORD_MAX    64
-#define OWN_MAX     512  // octets of a line that aren't a client's
-#define PATIENCE_MS 1000 // for a reader of a pipe that doesn't read
+#define OWN_MAX     512 // octets of a line that aren't a client's
+#define PIPE_SIZE   (1 << 20)
+#define PATIENCE_MS 250 // at the end, for a reader that doesn't read
 
 _Static_assert((TARGET_MAX + 2 * VALUE_MAX + 3 * WORD_MAX) * ESCAPE_FACTOR + OWN_MAX < BUFFER_SIZE,
         "the longest line fits into an empty buffer");
 
 // One log in a process, like its event log; not for several threads.
 static struct {
-	int fd; // -1: none
+	struct log_file file; // fd -1: none
 	enum access_log_format format;
-	bool is_stream; // a pipe, socket or terminal: others may write in between
-	char *path;     // NULL for the standard output
+	char *path; // NULL for the standard output
 	size_t used;
+	uint64_t lost; // lines since the last report
+	int why;       // errno of the last of them
 	time_t second; // that TIME is the text of
 	char time[32];
 	char buffer[BUFFER_SIZE];
-} state = {.fd = -1};
+} state = {.file.fd = -1};
 
 int access_log_enabled(void)
 {
-	return state.fd >= 0;
-}
-
-static int open_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-
-	return fd < 0 ? -errno : fd;
+	return state.file.fd >= 0;
 }
 
 static void set_fd(int fd)
 {
-	struct stat status;
+	int size = fcntl(fd, F_GETPIPE_SZ); // -1: no pipe
 
-	if (state.fd >= 0 && state.fd != STDOUT_FILENO)
-		close(state.fd);
-	state.fd = fd;
-	state.is_stream = fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode));
+	if (state.file.fd >= 0 && state.file.fd != STDOUT_FILENO)
+		close(state.file.fd);
+	state.file = log_file_of(fd);
+	// Room for the lines of the moments in which its reader has no processor; a pipe's own is little.
+	if (size > 0 && size < PIPE_SIZE)
+		(void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
 }
 
 int access_log_open(const char *path, enum access_log_format format)
@@ -70,7 +67,7 @@ int access_log_open(const char *path, enum access_log_format format)
 	if (path && strcmp(path, "-") == 0) {
 		fd = STDOUT_FILENO;
 	} else if (path && strcmp(path, "off") != 0) {
-		fd = open_file(path);
+		fd = log_file_open(path);
 		if (fd < 0)
 			return fd;
 		copy = strdup(path);
@@ -94,19 +91,11 @@ int access_log_reopen(void)
 	access_log_flush();
 	if (!state.path)
 		return 0;
-	fd = open_file(state.path);
+	fd = log_file_open(state.path);
 	if (fd < 0)
 		return fd;
 	set_fd(fd);
 	return 0;
-}
-
-void access_log_close(void)
-{
-	access_log_flush();
-	set_fd(-1);
-	free(state.path);
-	state.path = NULL;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -114,55 +103,83 @@ void access_log_close(void)
 // ---------------------------------------------------------------------------------------------
 
 // Octets of the LENGTH at TEXT to write at a time: all, or for a stream whole lines that the kernel
-// keeps together (at most PIPE_BUF), or else one line.
+// keeps together (at most PIPE_BUF), or else a part of one.
 static size_t portion(const char *text, size_t length)
 {
 	size_t size = PIPE_BUF;
 
-	if (!state.is_stream || length <= PIPE_BUF)
+	if (!state.file.is_stream || length <= PIPE_BUF)
 		return length;
 	while (size && text[size - 1] != '\n')
 		size--;
-	if (size)
-		return size;
-	while (text[size] != '\n') // which every line ends in
-		size++;
-	return size + 1;
+	return size ? size : PIPE_BUF;
 }
 
-// Writes LENGTH octets, however many calls that takes. Returns 0 or a negative errno.
-static int write_all(const char *text, size_t length)
+static void lose(uint64_t lines, int why)
 {
-	while (length) {
-		ssize_t written = write(state.fd, text, length);
-		struct pollfd ready = {.fd = state.fd, .events = POLLOUT};
-
-		if (written >= 0) {
-			text += written;
-			length -= (size_t)written;
-		} else if (errno == EAGAIN) {
-			if (poll(&ready, 1, PATIENCE_MS) == 0)
-				return -EAGAIN;
-		} else if (errno != EINTR) {
-			return -errno;
-		}
-	}
-	return 0;
+	state.lost += lines;
+	state.why = why;
 }
 
+static uint64_t count_lines(const char *text, size_t length)
+{
+	uint64_t lines = 0;
+
+	for (size_t i = 0; i < length; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+// What a stream has no room for stays in the buffer, so no line is torn. What can't be written for another reason is lost.
 void access_log_flush(void)
 {
-	size_t done = 0, size;
-	int result = 0, error = errno;
+	ssize_t written = 0;
+	size_t done = 0;
+	int error = errno;
 
-	for (; done < state.used && result == 0; done += size) {
-		size = portion(state.buffer + done, state.used - done);
-		result = write_all(state.buffer + done, size);
+	for (; done < state.used && written >= 0; done += written > 0 ? (size_t)written : 0)
+		written = log_file_write(&state.file, state.buffer + done,
+		        portion(state.buffer + done, state.used - done));
+	if (written < 0 && written != -EAGAIN) {
+		lose(count_lines(state.buffer + done, state.used - done), (int)-written);
+		done = state.used;
 	}
-	if (result < 0)
-		log_limited(LOG_LEVEL_ERROR, "access log: lines are lost: %s", strerror(-result));
-	state.used = 0;
+	state.used -= done;
+	if (done)
+		memmove(state.buffer, state.buffer + done, state.used);
 	errno = error;
+}
+
+uint64_t access_log_report(void)
+{
+	uint64_t lost = state.lost;
+
+	if (lost)
+		log_error("access log: %" PRIu64 " lines were lost: %s", lost,
+		        state.why == EAGAIN ? "nobody reads them" : strerror(state.why));
+	state.lost = 0;
+	return lost;
+}
+
+// Nothing else is to be done now, so a reader gets time to make room.
+static void finish_writing(void)
+{
+	struct pollfd ready = {.fd = state.file.fd, .events = POLLOUT};
+
+	access_log_flush();
+	while (state.used && poll(&ready, 1, PATIENCE_MS) > 0)
+		access_log_flush();
+	lose(count_lines(state.buffer, state.used), EAGAIN);
+	state.used = 0;
+	(void)access_log_report();
+}
+
+void access_log_close(void)
+{
+	finish_writing();
+	set_fd(-1);
+	free(state.path);
+	state.path = NULL;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -276,10 +293,14 @@ void access_log_write(const struct access_log_entry *entry)
 {
 	char *start, *at;
 
-	if (state.fd < 0)
+	if (state.file.fd < 0)
 		return;
 	if (BUFFER_SIZE - state.used < line_size(entry))
 		access_log_flush();
+	if (BUFFER_SIZE - state.used < line_size(entry)) {
+		lose(1, EAGAIN);
+		return;
+	}
 	start = at = state.buffer + state.used;
 	at = state.format == ACCESS_LOG_JSON ? put_json(at, entry) : put_combined(at, entry);
 	*at++ = '\n';

@@ -45,16 +45,20 @@ int access_log_open(const char *path, enum access_log_format format);
 // Whether an entry would be written: lets a caller not gather it.
 int access_log_enabled(void);
 
-// Adds a line to the buffer, and writes the buffer when it is full. Never fails: what can't be
-// written is dropped, counted, and reported in the event log.
+// Adds a line to the buffer, and writes the buffer when it is full. Never fails, and never waits for who reads the
+// log: what a pipe has no room for stays in the buffer, and while that is full lines are dropped, and counted.
 void access_log_write(const struct access_log_entry *entry);
 
 // Writes the buffer. To be called by a timer, about once a second.
 void access_log_flush(void);
 
+// Says in the event log how many lines were lost since the last report, if any. Returns their number.
+uint64_t access_log_report(void);
+
 // Writes the buffer and opens the file anew, after a log rotation. If that fails, with a negative
 // errno, the former file stays.
 int access_log_reopen(void);
 
-// Writes the buffer and closes. To be called before a graceful end; a second call does nothing.
+// Writes the buffer, reports, and closes. To be called before a graceful end; a second call does nothing. A reader that
+// has left no room is waited for here, a moment.
 void access_log_close(void);

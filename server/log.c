@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "server/escape.h"
+#include "server/log_file.h"
 
 enum { SILENCE_MS = 1000 };
 
@@ -20,46 +21,51 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 // The log belongs to the process, like its standard error output; it is not for several threads.
 static struct {
-	int fd;
+	struct log_file file;
 	enum log_level level;
 	enum log_format format;
 	char role[32];
-	char *file;               // NULL for the standard error output
+	char *path;               // NULL for the standard error output
+	unsigned long lost;       // events that couldn't be written, since the last one that could
+	bool torn;                // one of them was written in part
 	struct log_limit *limits; // call sites that have repeats to report
-} state = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .format = LOG_FORMAT_TEXT};
+} state = {.file.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .format = LOG_FORMAT_TEXT};
 
-static int open_file(const char *file)
+static int open_file(const char *path)
 {
-	int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	int fd = log_file_open(path);
 
-	return fd < 0 ? -errno : fd;
+	// Applications may get it as their standard error output, which has to block as they expect.
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, O_APPEND);
+	return fd;
 }
 
 static void replace_fd(int fd)
 {
-	if (state.fd != STDERR_FILENO)
-		close(state.fd);
-	state.fd = fd;
+	if (state.file.fd != STDERR_FILENO)
+		close(state.file.fd);
+	state.file = log_file_of(fd);
 }
 
-int log_init(const char *file, enum log_level level, enum log_format format)
+int log_init(const char *path, enum log_level level, enum log_format format)
 {
 	char *copy = NULL;
 	int fd = STDERR_FILENO;
 
-	if (strcmp(file, "-") != 0) {
-		fd = open_file(file);
+	if (strcmp(path, "-") != 0) {
+		fd = open_file(path);
 		if (fd < 0)
 			return fd;
-		copy = strdup(file);
+		copy = strdup(path);
 		if (!copy) {
 			close(fd);
 			return -ENOMEM;
 		}
 	}
 	replace_fd(fd);
-	free(state.file);
-	state.file = copy;
+	free(state.path);
+	state.path = copy;
 	state.level = level;
 	state.format = format;
 	return 0;
@@ -77,15 +83,17 @@ void log_set_role(const char *format, ...)
 		limit->listed = false;
 	}
 	state.limits = NULL;
+	state.lost = 0;
+	state.torn = false;
 }
 
 int log_reopen(void)
 {
 	int fd;
 
-	if (!state.file)
+	if (!state.path)
 		return 0;
-	fd = open_file(state.file);
+	fd = open_file(state.path);
 	if (fd < 0)
 		return fd;
 	replace_fd(fd);
@@ -94,7 +102,7 @@ int log_reopen(void)
 
 int log_fd(void)
 {
-	return state.fd;
+	return state.file.fd;
 }
 
 bool log_enabled(enum log_level level)
@@ -118,6 +126,8 @@ static size_t put_time(char *out, size_t size)
 
 // The longest line: the message escaped, and what stands around it.
 enum { LINE_SIZE = LOG_MESSAGE_MAX * ESCAPE_FACTOR + 512 };
+
+enum { LOST_SIZE = 1024 }; // the most that is said of lost events
 
 static size_t put_line(char *line, enum log_level level, const char *message, size_t length)
 {
@@ -159,16 +169,42 @@ __attribute__((format(printf, 3, 0))) static size_t put_message(
 	return size - 1;
 }
 
+// Writes a line: whole, or in pieces if it is longer than what a pipe keeps together. Returns the octets written.
+static size_t write_line(const char *line, size_t length)
+{
+	size_t done = 0;
+	ssize_t written = 0;
+
+	for (; done < length && written >= 0; done += written > 0 ? (size_t)written : 0)
+		written = log_file_write(&state.file, line + done, length - done);
+	return done;
+}
+
+// Writes on a line of its own how many events are missing before the next one. Returns its length.
+static size_t put_lost(char *out)
+{
+	char message[80];
+	int length = snprintf(message, sizeof(message),
+	        "%lu events before this were lost: the log took nothing", state.lost);
+
+	if (state.torn)
+		*out = '\n';
+	return state.torn + put_line(out + state.torn, LOG_LEVEL_WARNING, message, (size_t)length);
+}
+
+// What can't be written (nobody reads the pipe, the disk is full) has nowhere to be told of but where the log goes on.
 __attribute__((format(printf, 2, 0))) static void put_event(
         enum log_level level, const char *format, va_list arguments)
 {
-	char message[LOG_MESSAGE_MAX + 1], line[LINE_SIZE];
+	char message[LOG_MESSAGE_MAX + 1], line[LOST_SIZE + LINE_SIZE];
 	int error = errno;
 	size_t length = put_message(message, sizeof(message), format, arguments);
+	size_t lost = state.lost ? put_lost(line) : 0;
+	size_t size = lost + put_line(line + lost, level, message, length);
+	size_t done = write_line(line, size);
 
-	// A log that can't be written to (full disk, closed terminal) has nowhere to say so.
-	if (write(state.fd, line, put_line(line, level, message, length)) < 0)
-		errno = 0;
+	state.torn = done < size && (done > 0 || state.torn);
+	state.lost = done < size ? state.lost + 1 : 0;
 	errno = error;
 }
 

@@ -3,6 +3,8 @@
 //
 // A line of text is   2026-11-22T23:04:50.123+0000 warning worker 2: message
 // and in JSON         {"time": "...", "level": "warning", "role": "worker 2", "pid": 7, "message": "..."}
+// Who reads a pipe that the log goes to is never waited for: what finds no room there is dropped, and how much that was
+// stands before the next event.
 // Control characters in a message are escaped (\n, \x1b), so nothing that a client or a consumer sent
 // can forge a line. Every function keeps errno as it was. Not for signal handlers.
 #pragma once
@@ -25,10 +27,10 @@ enum log_format { // in the order of the option log-format
 // The longest message, in octets before escaping; what is longer is cut and ends in "...".
 #define LOG_MESSAGE_MAX 2000
 
-// Opens the log. FILE is "-" for the standard error output. May be called again to change the
+// Opens the log. PATH is "-" for the standard error output. May be called again to change the
 // settings: if it fails, with a negative errno, the former stay in force. Before the first call,
 // everything up to LOG_LEVEL_INFO goes to the standard error output as text.
-int log_init(const char *file, enum log_level level, enum log_format format);
+int log_init(const char *path, enum log_level level, enum log_format format);
 
 // Names this process in every line from now on: log_set_role("worker %d", number). At most 31
 // characters. Also forgets, after a fork, what the parent still had to say about repeats.

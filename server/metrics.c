@@ -64,6 +64,8 @@ static const struct row rows[METRICS_ROWS] = {
                 "TLS handshakes that were completed, or failed"},
         [METRICS_TLS_FAILED] = {"forebay_tls_handshakes_total{result=\"failed\"}",
                 FOREBAY_METRIC_COUNTER, "TLS handshakes that were completed, or failed"},
+        [METRICS_ACCESS_LOG_DROPPED] = {"forebay_access_log_lines_dropped_total",
+                FOREBAY_METRIC_COUNTER, "Lines of the access log that couldn't be written"},
 };
 
 static const struct row responses = {"forebay_http_requests_total", FOREBAY_METRIC_COUNTER,

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/log_file.h"
+
 __attribute__((format(printf, 2, 3))) static int refuse(char *error, const char *format, ...)
 {
 	va_list arguments;
@@ -75,11 +77,10 @@ int privileges_drop(const struct privileges *privileges)
 
 int privileges_give_log(const struct privileges *privileges, const char *path)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-	int result = 0;
+	int fd = log_file_open(path), result = 0;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (privileges->change && fchown(fd, privileges->user, privileges->group) < 0)
 		result = -errno;
 	close(fd);

@@ -407,6 +407,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 	lws_loop_tick(&worker->websocket.loop);
 	log_tick(false);
 	access_log_flush();
+	metrics_add(&worker->metrics, METRICS_ACCESS_LOG_DROPPED, (double)access_log_report());
 }
 
 // ---------------------------------------------------------------------------------------------

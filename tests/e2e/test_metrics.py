@@ -232,3 +232,18 @@ def test_tls_handshakes(serve, tmp_path):
     assert value(server, "forebay_tls_handshakes_total", result="ok") == 1
     assert value(server, "forebay_tls_handshakes_total", result="failed") == 1
     assert value(server, "forebay_http_requests_total", code=200) == 1
+
+
+def test_lines_that_nobody_reads_are_counted_and_not_waited_for(serve, tmp_path):
+    """The access log is a FIFO without a reader, which is full before the last request."""
+    path = tmp_path / "access"
+    os.mkfifo(path)
+    server = serve("--access-log", path, app=DEMO)
+    quotes = '"' * 1000  # four octets each in the log
+    with server.client() as client:
+        for _ in range(300):
+            client.get(f"/hello?{'x' * 4000}", f"Referer: {quotes}", f"User-Agent: {quotes}")
+            assert client.response().status == 200
+    server.wait_for(lambda: value(server, "forebay_access_log_lines_dropped_total") > 100,
+                    "the dropped lines")
+    server.wait_for_log("access log: .* lines were lost: nobody reads them")

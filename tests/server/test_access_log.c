@@ -4,13 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/test.h"
 
 static char path[64];
-static char content[1 << 20];
+static char content[2 << 20];
 
 #define VIEW(TEXT)                                                                                 \
 	{                                                                                          \
@@ -218,6 +220,90 @@ TEST(writers_to_a_pipe_tear_nothing)
 		;
 	EXPECT_INT(count_lines(content), 6000);
 	EXPECT(lines_are_whole(content));
+}
+
+// A FIFO that nobody has opened, so that opening it with a mere O_WRONLY would wait for a reader.
+static int make_fifo(void)
+{
+	snprintf(path, sizeof(path), "%s/fifo", test_directory);
+	return mkfifo(path, 0600);
+}
+
+// Reads what there is, behind USED octets of the content; the end of the pipe need not come.
+static size_t read_pipe(int fd, size_t used)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+	while (poll(&ready, 1, 0) > 0) {
+		ssize_t length = read(fd, content + used, sizeof(content) - 1 - used);
+
+		if (length <= 0)
+			break;
+		used += (size_t)length;
+	}
+	content[used] = '\0';
+	return used;
+}
+
+TEST(a_reader_that_stalls_is_not_waited_for)
+{
+	enum { LINES = 20000 }; // more than pipe and buffer hold
+	struct access_log_entry entry = usual_entry();
+	uint64_t lost;
+	int fd;
+
+	EXPECT_INT(make_fifo(), 0);
+	EXPECT_INT(access_log_open(path, ACCESS_LOG_COMBINED), 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < LINES; i++)
+		access_log_write(&entry);
+	lost = access_log_report();
+	EXPECT(lost > 0 && lost < LINES);
+	EXPECT_INT((int64_t)access_log_report(), 0);
+	// It goes on with what was kept, and with what comes now.
+	size_t used = read_pipe(fd, 0);
+	access_log_write(&entry);
+	access_log_close();
+	read_pipe(fd, used);
+	close(fd);
+	EXPECT_INT(count_lines(content), LINES - (int)lost + 1);
+	EXPECT(lines_are_whole(content));
+}
+
+// The standard output is others' too: they are to find it as it was.
+TEST(an_inherited_pipe_stays_blocking_and_is_not_waited_for)
+{
+	struct access_log_entry entry = usual_entry();
+	int ends[2], output = dup(STDOUT_FILENO), flags;
+
+	fflush(stdout);
+	EXPECT_INT(pipe(ends), 0);
+	dup2(ends[1], STDOUT_FILENO);
+	EXPECT_INT(access_log_open("-", ACCESS_LOG_COMBINED), 0);
+	for (int i = 0; i < 20000; i++)
+		access_log_write(&entry);
+	flags = fcntl(STDOUT_FILENO, F_GETFL);
+	access_log_close();
+	dup2(output, STDOUT_FILENO);
+	close(output);
+	close(ends[1]);
+	read_pipe(ends[0], 0);
+	close(ends[0]);
+	EXPECT_INT(flags & O_NONBLOCK, 0);
+	EXPECT(count_lines(content) > 0);
+	EXPECT(lines_are_whole(content));
+}
+
+TEST(lines_that_a_full_disk_refuses_are_counted)
+{
+	struct access_log_entry entry = usual_entry();
+
+	EXPECT_INT(access_log_open("/dev/full", ACCESS_LOG_COMBINED), 0);
+	for (int i = 0; i < 3; i++)
+		access_log_write(&entry);
+	access_log_flush();
+	EXPECT_INT((int64_t)access_log_report(), 3);
+	access_log_close();
 }
 
 TEST(a_rotated_log_goes_on_in_a_new_file)

@@ -189,6 +189,44 @@ TEST(a_file_that_cannot_be_opened_leaves_the_former)
 	EXPECT_INT(log_init("-", LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
 }
 
+TEST(a_reader_that_stalls_is_not_waited_for)
+{
+	enum { EVENTS = 2000 };
+	char text[1000], *last;
+	int ends[2], flags, events = 0, lost = 0, errors = dup(STDERR_FILENO);
+	ssize_t length;
+
+	memset(text, 'x', sizeof(text));
+	EXPECT_INT(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	log_set_role("worker %d", 2);
+	EXPECT_INT(log_init("-", LOG_LEVEL_INFO, LOG_FORMAT_TEXT), 0);
+	for (int i = 0; i < EVENTS; i++)
+		log_info("event %.*s", (int)sizeof(text), text);
+	// It is others' standard error output too.
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	length = read(ends[0], content, sizeof(content) - 1);
+	log_info("the last");
+	dup2(errors, STDERR_FILENO);
+	close(errors);
+	close(ends[1]);
+	EXPECT_INT(flags & O_NONBLOCK, 0);
+	EXPECT(length > 0);
+	content[length] = '\0';
+	for (char *at = content; (at = strstr(at, "event x")); at++)
+		events++;
+	length = read(ends[0], content, sizeof(content) - 1);
+	close(ends[0]);
+	EXPECT(length > 0);
+	content[length] = '\0';
+	last = strchr(content, '\n');
+	EXPECT_INT(sscanf(after_time(content), "warning worker 2: %d events before this were lost",
+	                   &lost),
+	        1);
+	EXPECT_INT(events + lost, EVENTS);
+	EXPECT_STRING(after_time(last + 1), "info worker 2: the last\n");
+}
+
 TEST(no_octet_becomes_more_than_the_factor)
 {
 	for (int octet = 0; octet < 256; octet++) {
