@@ -370,6 +370,25 @@ def test_what_came_while_a_worker_was_stopped_is_not_in_the_way_of_others(serve)
         server.wait_for(lambda: served(members), "an answer while there is much to do")
 
 
+def test_a_client_is_not_late_because_its_worker_was_stopped(serve):
+    server = serve("--head-timeout", "500ms", app=DEMO)
+    (worker,) = server.workers
+
+    def answered():
+        with server.client() as client, server.client() as other:
+            client.send(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n")
+            other.get("/hello")
+            assert other.response().status == 200  # so the other one was accepted before
+            with frozen(worker):
+                other.get("/hello")
+                time.sleep(1)
+            assert other.response().status == 200  # it has looked at the time since
+            client.send_quietly(b"\r\n")
+            return client.response().status == 200  # or we were too slow
+
+    assert any(answered() for _ in range(3))
+
+
 def test_stopped_application_does_not_block_the_rest(serve):
     server = serve(workers=1, app=DEMO, app_processes=2)
     with frozen(server.apps[0]), Load(server.address, 4) as load:
