@@ -29,7 +29,7 @@
 #include "server/websocket_session.h"
 
 #define RECEIVE_BUDGET  64   // messages in one turn, so that sockets get theirs
-#define LATE_TURNS      64   // of as many messages before anybody's time is over
+#define STANDSTILL      500  // ms without a tick: this process was stopped, or had no processor
 #define ACCEPT_BUDGET   8    // connections in one turn, so that other workers get theirs
 #define ACCEPT_COURTESY 1    // ms that new connections are left to workers that have fewer
 #define PATIENCE_MIN    5000 // ms: networks have gaps of some seconds
@@ -65,6 +65,7 @@ struct worker {
 	size_t acceptor_count;
 	unsigned connections_max;
 	unsigned ticks;
+	int64_t ticked, missed;  // ms: when the last tick was, and what has passed unseen
 	int64_t patience;        // ms with clients that take nothing, while memory is short
 	int spare_fd;            // closed for a moment when there are no others left
 	bool accepting, telling; // the listening sockets, and those for the status, are in the loop
@@ -380,6 +381,50 @@ static void relieve_layer(struct worker *worker)
 		        count, (long long)worker->patience / 1000);
 }
 
+// The clock of all time-outs: it stands still while this process does. What clients and consumers sent meanwhile isn't late,
+// but hasn't been looked at; and what is armed before the next tick isn't early.
+static int64_t seen_ms(struct worker *worker)
+{
+	int64_t now = now_ms(), passed = now - worker->ticked;
+
+	if (passed > STANDSTILL)
+		worker->missed += passed - TIMER_TICK;
+	worker->ticked = now;
+	return now - worker->missed;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+	struct worker *worker = argument;
+
+	(void)fd;
+	(void)what;
+	worker->paused = false;
+	timer_wheel_advance(&worker->wheel, seen_ms(worker));
+	relieve_layer(worker);
+	if (++worker->ticks % SECOND)
+		return;
+	lws_loop_tick(&worker->websocket.loop);
+	// What one large message or form has needed isn't kept for good.
+	websocket_deflate_trim(&worker->websocket.deflate);
+	http_upload_trim(&worker->http.upload);
+	log_tick(false);
+	access_log_flush();
+	metrics_add(&worker->metrics, METRICS_ACCESS_LOG_DROPPED, (double)access_log_report());
+}
+
+// ---------------------------------------------------------------------------------------------
+// The loop
+// ---------------------------------------------------------------------------------------------
+
+// The layer has something: to be received on the next turn.
+static void on_layer(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument;
+}
+
 // Receives up to the budget. Returns whether the layer has nothing more for now, and will wake us.
 static bool receive(struct worker *worker)
 {
@@ -404,41 +449,6 @@ static bool receive(struct worker *worker)
 			forebay_message_free(message);
 	}
 	return false;
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *argument)
-{
-	struct worker *worker = argument;
-
-	(void)fd;
-	(void)what;
-	worker->paused = false;
-	// If this process has stood still, what consumers sent meanwhile isn't late because of that.
-	for (int turns = 0; turns < LATE_TURNS && !receive(worker); turns++)
-		;
-	timer_wheel_advance(&worker->wheel, now_ms());
-	relieve_layer(worker);
-	if (++worker->ticks % SECOND)
-		return;
-	lws_loop_tick(&worker->websocket.loop);
-	// What one large message or form has needed isn't kept for good.
-	websocket_deflate_trim(&worker->websocket.deflate);
-	http_upload_trim(&worker->http.upload);
-	log_tick(false);
-	access_log_flush();
-	metrics_add(&worker->metrics, METRICS_ACCESS_LOG_DROPPED, (double)access_log_report());
-}
-
-// ---------------------------------------------------------------------------------------------
-// The loop
-// ---------------------------------------------------------------------------------------------
-
-// The layer has something: to be received on the next turn.
-static void on_layer(evutil_socket_t fd, short what, void *argument)
-{
-	(void)fd;
-	(void)what;
-	(void)argument;
 }
 
 static bool is_done(const struct worker *worker)
@@ -566,7 +576,8 @@ static int start(struct worker *worker)
 	worker->base = event_base_new();
 	if (!worker->base)
 		return -ENOMEM;
-	timer_wheel_init(&worker->wheel, now_ms());
+	worker->ticked = now_ms();
+	timer_wheel_init(&worker->wheel, worker->ticked);
 	timer_init(&worker->deadline, on_deadline);
 	connection_pool_init(&worker->pool, worker->base, &worker->wheel, options->write_timeout,
 	        (size_t)options->slow_memory, sizeof(struct http_session), &worker->metrics);

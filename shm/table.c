@@ -145,7 +145,7 @@ static bool step(struct shm_table *table, struct cursor *at, uint32_t *left,
 		if (!*channel)
 			return false;
 		*next = load_acquire(&(*channel)->link);
-		// Words don't recur: it was in the list, in one use, when its link was looked at.
+		// The same word: it was in the list, in one use, when its link was looked at.
 		if (load_acquire(at->from) != at->link)
 			return false;
 		if (!(*next & LINK_MARK))
@@ -385,10 +385,11 @@ enum shm_result shm_table_make_group(
 
 // Whether inboxes have their share of the wide rings. Each process that opens reply channels has one, for as long as it
 // lives; with as many processes as there are wide rings there would be none for any channel that all of them wait for.
+// The smallest layer has 8, of which 6 are kept: for what comes from a server's clients, and for delayed messages.
 static bool has_wide_inboxes(const struct shm_table *table)
 {
 	uint32_t wide = table->segment->geometry.wide, inboxes = 0;
-	uint32_t reserved = wide / 4 + 4 < wide / 2 ? wide / 4 + 4 : wide / 2;
+	uint32_t reserved = wide < 8 ? wide / 2 : wide / 4 + 4;
 
 	for (uint32_t index = 0; index < wide; index++) {
 		struct shm_channel_mem *channel = &table->segment->channel[index];

@@ -7,9 +7,10 @@
 //   link word    generation:32 | index + 1:31 | mark:1
 //
 // The generation in a bucket is the target's, in a channel it is that channel's own. New channels come in at the head
-// only, so no word ever comes again, but in the generation of four thousand million uses of a channel later: the mark can't
-// be set on a later use of the same channel, and whoever walks a list looks at the word that it came through once more
-// after each step: if it is the same, what it has led to was in the list. A new channel is prepared privately
+// only, so a channel's word never comes again, but in the generation of four thousand million uses later: the mark can't be
+// set on a later use of the same channel. A bucket's word does, when all that came in before its target have gone; but the
+// target has stayed in the list then, in the same use. So whoever walks a list looks at the word that it came through once
+// more after each step: if it is the same, what it has led to was in the list. A new channel is prepared privately
 // (owner = HELD uid) and inserted at the head of its bucket by one CAS: that is its birth, and it fails if
 // anything was inserted since the caller searched, so a name is never there twice.
 //

@@ -305,6 +305,31 @@ TEST(inboxes_leave_wide_rings_to_channels)
 	discard(all[0]);
 }
 
+TEST(even_the_fewest_wide_rings_suffice_for_what_comes_from_clients_and_is_delayed)
+{
+	static const char *const channels[] = {"http.request", "http.disconnect",
+	        "websocket.connect", "websocket.receive", "websocket.disconnect"};
+	enum { PROCESSES = 10 };
+	struct forebay *all[PROCESSES];
+	struct forebay_message *message;
+	char name[FOREBAY_NAME_SIZE];
+
+	for (int i = 0; i < PROCESSES; i++) {
+		all[i] = attach(&(struct forebay_options){
+		        .size = 8 << 20, .channels = 16, .reply_channels = 1024});
+		EXPECT_INT(forebay_reply_open(all[i], "r", 0, NULL, name), 0);
+	}
+	EXPECT(all[0]->segment.geometry.wide < PROCESSES);
+	for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+		EXPECT_INT(forebay_listen(all[0], channels[i]), 0);
+	message = forebay_message_new(all[0]);
+	EXPECT_INT(forebay_send_after(all[0], "http.request", message, 1000), 0);
+	forebay_message_free(message);
+	for (int i = 1; i < PROCESSES; i++)
+		forebay_close(all[i]);
+	discard(all[0]);
+}
+
 TEST(who_has_sent_much_and_does_nothing_now_keeps_little_memory_from_others)
 {
 	struct forebay *idle = attach_small(), *others[40];

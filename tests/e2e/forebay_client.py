@@ -2,6 +2,7 @@
 """A small binding of libforebay for scripted consumers in tests: messages are dictionaries."""
 
 import base64
+import contextlib
 import ctypes
 import enum
 import json
@@ -90,6 +91,8 @@ def _load():
         "reply_close": (ctypes.c_int, pointer, text),
         "stream_open": (ctypes.c_int, pointer, text, text),
         "stream_close": (ctypes.c_int, pointer, text),
+        "group_add": (ctypes.c_int, pointer, text, text),
+        "group_send": (ctypes.c_int, pointer, text, pointer, ctypes.POINTER(ctypes.c_uint64)),
     }
     for name, (result, *arguments) in signatures.items():
         function = getattr(library, "forebay_" + name)
@@ -152,26 +155,42 @@ class Layer:
     def flush(self, channel):
         self._expect_ok(library().forebay_flush(self._handle, channel.encode(), None))
 
-    def send(self, channel, message=None, content=None, timeout=TIMEOUT):
-        """Sends the dictionary MESSAGE, or JSON text, with CONTENT (str or bytes) beside it."""
+    @contextlib.contextmanager
+    def _message(self, message, content):
+        """A handle of the dictionary MESSAGE, or JSON text, with CONTENT (str or bytes) beside it, and the result."""
         text = message if isinstance(message, bytes) else json.dumps(message or {}).encode()
         handle = library().forebay_message_new(self._handle)
         try:
             result = library().forebay_message_from_json(handle, text, len(text), None)
-            if result:
-                return Outcome(result)
             octets = content.encode() if isinstance(content, str) else content
-            if octets is not None:
+            if result == 0 and octets is not None:
                 library().forebay_set_content(
                     handle, ctypes.cast(ctypes.c_char_p(octets), ctypes.c_void_p), len(octets),
                     TEXT if isinstance(content, str) else BINARY)
-            result = library().forebay_send(
-                self._handle, channel.encode(), handle, int(timeout * 1000))
+            yield handle, result
         finally:
             library().forebay_message_free(handle)
+
+    def send(self, channel, message=None, content=None, timeout=TIMEOUT):
+        """Sends the dictionary MESSAGE, or JSON text, with CONTENT (str or bytes) beside it."""
+        with self._message(message, content) as (handle, result):
+            if result == 0:
+                result = library().forebay_send(
+                    self._handle, channel.encode(), handle, int(timeout * 1000))
         if result < 0:
             raise LayerError(library().forebay_strerror(result).decode())
         return Outcome(result)
+
+    def group_add(self, group, channel):
+        self._expect_ok(library().forebay_group_add(self._handle, group.encode(), channel.encode()))
+
+    def group_send(self, group, message=None, content=None):
+        """Returns how many members were reached."""
+        reached = ctypes.c_uint64()
+        with self._message(message, content) as (handle, result):
+            self._expect_ok(result or library().forebay_group_send(
+                self._handle, group.encode(), handle, ctypes.byref(reached)))
+        return reached.value
 
     def receive(self, timeout=TIMEOUT):
         """The next message as a dictionary, its channel under "channel"; None after TIMEOUT.

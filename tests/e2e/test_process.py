@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: MIT
 """Processes that stop, die, hang and are replaced, mostly under load; pid file, daemon and logs."""
 
+import array
 import contextlib
+import fcntl
 import json
 import os
 import re
 import shlex
 import signal
 import socket
+import termios
 import time
 
 import pytest
 
-from conftest import DEMO, TIMEOUT, Site, frozen, is_alive, run_forebay, wait_until
+from conftest import DEMO, TIMEOUT, Site, frozen, is_alive, process_state, run_forebay, wait_until
 from forebay_client import Outcome
 from load import Load
+from websocket_raw import WebSocket, request
+
+
+def octets_to_read(connection):
+    count = array.array("i", [0])
+    fcntl.ioctl(connection, termios.FIONREAD, count)
+    return count[0]
 
 
 def wait_for_progress(server, load, requests=200):
@@ -322,6 +332,61 @@ def test_what_came_while_a_worker_was_stopped_is_not_late(serve):
             return True
 
     server.wait_for(answered, "an answer in time")
+
+
+def test_what_came_while_a_worker_was_stopped_is_not_in_the_way_of_others(serve):
+    """However much it is: here, messages to a group, which all members in this worker get."""
+    server = serve("--layer-size", "64M")
+    (worker,) = server.workers
+    layer = server.layer("websocket.connect")
+    count, length = 200, 2 + len("message")  # few enough to find room in a socket
+
+    def served(members):
+        """Whether a request was answered before all that had come was dealt with."""
+        with server.client() as client:
+            wait_until(lambda: process_state(worker) == "S", "the worker to have nothing to do")
+            with frozen(worker):
+                assert {layer.group_send("room", content="message") for _ in range(count)} == {len(members)}
+                time.sleep(0.2)  # somebody's time may be over by then
+            first, *_, last = members
+            octets = first.read(1)
+            client.send(b"GET / HTTP/1.1\r\n\r\n")  # a bad one, so that no consumer is needed
+            assert client.response().status == 400
+            before = octets_to_read(last.socket) < count * length
+            first.buffer = octets + first.buffer
+            for member in members:
+                member.read(count * length)
+            return before
+
+    with contextlib.ExitStack() as stack:
+        members = []
+        for _ in range(600):
+            members.append(stack.enter_context(WebSocket(server.socket_path, TIMEOUT)))
+            members[-1].send(request())
+            name = layer.receive()["reply_channel"]
+            assert layer.send(name, {"accept": True}) == Outcome.OK
+            members[-1].finish_open()
+            layer.group_add("room", name)
+        server.wait_for(lambda: served(members), "an answer while there is much to do")
+
+
+def test_a_client_is_not_late_because_its_worker_was_stopped(serve):
+    server = serve("--head-timeout", "500ms", app=DEMO)
+    (worker,) = server.workers
+
+    def answered():
+        with server.client() as client, server.client() as other:
+            client.send(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n")
+            other.get("/hello")
+            assert other.response().status == 200  # so the other one was accepted before
+            with frozen(worker):
+                other.get("/hello")
+                time.sleep(1)
+            assert other.response().status == 200  # it has looked at the time since
+            client.send_quietly(b"\r\n")
+            return client.response().status == 200  # or we were too slow
+
+    assert any(answered() for _ in range(3))
 
 
 def test_stopped_application_does_not_block_the_rest(serve):
