@@ -81,11 +81,24 @@ void http_session_expire(struct http_session *session)
 		connection_finish(connection, false);
 }
 
-// While the client has yet to take what came before, the consumer may find no room for more, and a client that has
-// ended its side hasn't gone: the time begins anew.
+// While the client has yet to take what came before, the consumer may find no room for more, nor take more of the body
+// before it does, and a client that has ended its side hasn't gone: the time begins anew.
+static bool has_more_time(const struct http_session *session)
+{
+	return connection_backlogged(&session->connection) && left_for_request(session) > 0;
+}
+
+static void expire_body(struct http_session *session)
+{
+	if (session->body.blocked && has_more_time(session))
+		http_session_arm(session, session->server->options->response_timeout);
+	else
+		http_body_expire(session);
+}
+
 static void expire_answer(struct http_session *session)
 {
-	if (connection_backlogged(&session->connection) && left_for_request(session) > 0)
+	if (has_more_time(session))
 		arm_for_answer(session);
 	else if (session->connection.eof)
 		connection_close(&session->connection);
@@ -107,7 +120,7 @@ static void on_timer(struct timer *timer)
 			http_answer_error(session, 408, "head timed out", true);
 		break;
 	case HTTP_SESSION_BODY:
-		http_body_expire(session);
+		expire_body(session);
 		break;
 	case HTTP_SESSION_ANSWER:
 		expire_answer(session);
@@ -549,8 +562,11 @@ static void on_drained(struct connection *connection)
 {
 	struct http_session *session = http_session_of(connection);
 
+	// Only now has the consumer room for certain.
 	if (session->step == HTTP_SESSION_ANSWER)
-		arm_for_answer(session); // only now has the consumer room for certain
+		arm_for_answer(session);
+	else if (session->step == HTTP_SESSION_BODY && session->body.blocked)
+		http_session_arm(session, session->server->options->response_timeout);
 	http_answer_drained(session);
 	http_session_advance(session);
 }

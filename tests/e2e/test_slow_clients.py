@@ -230,6 +230,25 @@ def test_a_consumer_that_finds_no_room_is_not_late(serve, half_closed):
     server.wait_for(filled, "a full window")
 
 
+def test_nor_is_one_that_has_yet_to_take_the_body(serve):
+    """A consumer that answers while the body comes may wait for room before it receives more of that."""
+    server = serve("--response-timeout", "100ms", "--write-timeout", "1h", "--capacity", "http.request.body?*=1")
+    layer = server.layer("http.request")
+
+    def filled():
+        with server.client(server.socket_path) as client:
+            # More than finds room in the layer, but no more than that and the socket can hold.
+            client.send(b"POST /slow HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 200000)
+            count = fill_and_wait(layer, layer.receive()["reply_channel"], more_content=True)
+            if count is False:
+                return False  # we were too slow for the first part
+            client.read_head()
+            assert [client.read_chunk() for _ in range(count)] == [part_of(0, i).encode() for i in range(count)]
+            return True
+
+    server.wait_for(filled, "a full window")
+
+
 @pytest.mark.parametrize("options, keys", [
     (("--websocket-ping-interval", "100ms", "--websocket-pong-timeout", "100ms"), {}),
     (("--response-timeout", "100ms"), {"more_content": True}),
