@@ -343,6 +343,12 @@ FOREBAY_API uint64_t forebay_message_gap(const struct forebay_message *message);
 FOREBAY_API int forebay_send(
         struct forebay *layer, const char *channel, struct forebay_message *message, int timeout);
 
+// The same, with a time-out of 0, of a message that CHANNEL had no room (or the layer no memory) for before: for who tries
+// until there is some. A full channel costs a look, no copy of the message. What comes of it isn't counted unless it is
+// sent: it was counted when it was refused first.
+FOREBAY_API int forebay_send_again(
+        struct forebay *layer, const char *channel, struct forebay_message *message);
+
 // Sends a copy of MESSAGE, which stays the caller's, to CHANNEL when DELAY milliseconds have passed (from 0 to
 // FOREBAY_DELAY_MAX; 0: at once, as forebay_send() does). Never waits. Until then it waits in the channel "asgi.delay",
 // whose capacity decides how many can (by the patterns; 7680 at most). It is delivered within about 100 ms after it is

@@ -101,6 +101,7 @@ struct channel_reply {
 	uint32_t limit;             // as last granted
 	uint32_t seen;              // one more than the highest sequence number received
 	uint32_t held;              // extents of messages received and not freed
+	bool refused;               // its farewell found no room
 	struct channel_reply *next; // free one of its zone
 };
 
@@ -374,9 +375,9 @@ void channel_reply_freed(
 void channel_reply_name(
         const struct channel_prefix *prefix, uint32_t index, uint64_t generation, char *name);
 // Sends MESSAGE to CHANNEL, a plain one or a stream, as what sets (executes) the will of an endpoint in a zone
-// that we own. Returns as forebay_send() with a time-out of 0.
+// that we own. Returns as forebay_send() with a time-out of 0, or if it was refused before, AGAIN, as forebay_send_again().
 int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
-        uint32_t endpoint, enum shm_will_state state);
+        uint32_t endpoint, enum shm_will_state state, bool again);
 // Executes the wills of processes that have ended, as far as there is room. Each is executed once, by whoever
 // comes first.
 void channel_wills_execute(struct forebay *layer);

@@ -256,6 +256,7 @@ static void reuse_reply(struct forebay *layer, struct channel_reply *reply)
 {
 	if (shm_will_state(&layer->segment, reply->index) != SHM_WILL_NONE)
 		return;
+	reply->refused = false;
 	give_reply_back(layer, reply);
 }
 
@@ -289,7 +290,7 @@ int forebay_reply_announce(struct forebay *layer, const char *name, const char *
 	if (strcmp(reply->prefix->name, will_prefix) != 0 ||
 	        shm_will_state(&layer->segment, reply->index) != SHM_WILL_NONE)
 		return FOREBAY_BAD_NAME;
-	return channel_send_will(layer, channel, message, reply->index, SHM_WILL_SETTING);
+	return channel_send_will(layer, channel, message, reply->index, SHM_WILL_SETTING, false);
 }
 
 // Whether NAME is of the last use of an endpoint of ours, which has ended and for which something is owed.
@@ -323,7 +324,9 @@ int forebay_reply_farewell(struct forebay *layer, const char *name, const char *
 		reuse_reply(layer, reply); // nothing was announced
 		return FOREBAY_GONE;
 	}
-	result = channel_send_will(layer, channel, message, reply->index, SHM_WILL_EXECUTING);
+	result = channel_send_will(
+	        layer, channel, message, reply->index, SHM_WILL_EXECUTING, reply->refused);
+	reply->refused = result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY;
 	if (result == 0)
 		reuse_reply(layer, reply);
 	return result;
@@ -342,7 +345,7 @@ static int execute(struct forebay *layer, struct forebay_message *message, uint3
 	forebay_put_text(message, "reply_channel", name);
 	forebay_put_integer(message, "code", 1006);
 	forebay_put_text(message, "reason", "");
-	return channel_send_will(layer, will_channel, message, index, SHM_WILL_EXECUTING);
+	return channel_send_will(layer, will_channel, message, index, SHM_WILL_EXECUTING, false);
 }
 
 // Returns whether all wills in the zone, which is ours, could be executed.

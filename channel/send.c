@@ -672,6 +672,7 @@ struct purpose {
 	uint32_t endpoint;        // ... this one
 	const char *destination;  // not NULL: it waits until ...
 	uint64_t time;            // ... this SHM_DUE(), and goes there
+	bool again;               // it was refused, and counted, before
 };
 
 // Whether a channel of that kind can take a message of that purpose.
@@ -682,12 +683,12 @@ static bool suits(enum channel_kind kind, const struct purpose *purpose)
 	return !purpose->will || (kind != CHANNEL_REPLY && kind != CHANNEL_DELAY);
 }
 
-// Whether the message is to be dropped on purpose. What comes exactly once, does; what is delayed has its turn later; and
-// that a receiver has gone is no secret.
+// Whether the message is to be dropped on purpose. What comes exactly once, does; what is delayed has its turn later, what is tried again
+// had it before; and that a receiver has gone is no secret.
 static bool is_dropped(struct forebay *layer, const char *channel, enum channel_kind kind,
         uint64_t id, const struct purpose *purpose)
 {
-	if (!layer->drops[0] || purpose->will || purpose->destination)
+	if (!layer->drops[0] || purpose->will || purpose->destination || purpose->again)
 		return false;
 	if (kind == CHANNEL_REPLY && channel_reply_look(layer, CHANNEL_REPLY_INDEX(id),
 	                                     CHANNEL_REPLY_GENERATION(id)) != 0)
@@ -720,6 +721,7 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 	        suits(kind, purpose) ? channel_outgoing_init(&outgoing, message) : FOREBAY_BAD_NAME;
 	if (result == 0 && is_dropped(layer, channel, kind, id, purpose))
 		return 0;
+	outgoing.refused = purpose->again;
 	outgoing.will = purpose->will;
 	outgoing.endpoint = purpose->endpoint;
 	if (result == 0 && purpose->destination)
@@ -734,7 +736,8 @@ static int send_as(struct forebay *layer, const char *channel, struct forebay_me
 		channel_arm(layer);
 	if (result == FOREBAY_FULL)
 		channel_ring_all(layer);
-	channel_count(layer, result, 1);
+	if (!purpose->again)
+		channel_count(layer, result, 1);
 	channel_sent(layer);
 	return result;
 }
@@ -747,6 +750,13 @@ int forebay_send(
 	return send_as(layer, channel, message, timeout, &none);
 }
 
+int forebay_send_again(struct forebay *layer, const char *channel, struct forebay_message *message)
+{
+	static const struct purpose again = {.again = true};
+
+	return send_as(layer, channel, message, 0, &again);
+}
+
 int channel_send_later(struct forebay *layer, const char *destination,
         struct forebay_message *message, uint64_t time, int timeout)
 {
@@ -756,9 +766,9 @@ int channel_send_later(struct forebay *layer, const char *destination,
 }
 
 int channel_send_will(struct forebay *layer, const char *channel, struct forebay_message *message,
-        uint32_t endpoint, enum shm_will_state state)
+        uint32_t endpoint, enum shm_will_state state, bool again)
 {
-	struct purpose purpose = {.will = state, .endpoint = endpoint};
+	struct purpose purpose = {.will = state, .endpoint = endpoint, .again = again};
 
 	return send_as(layer, channel, message, 0, &purpose);
 }

@@ -424,6 +424,12 @@ static void flush_corked(struct connection *connection)
 	}
 }
 
+void connection_flush(struct connection *connection)
+{
+	if (connection->corked_link)
+		flush_corked(connection);
+}
+
 void connection_pool_flush(struct connection_pool *pool)
 {
 	while (pool->corked)
@@ -585,8 +591,7 @@ void connection_finish(struct connection *connection, bool linger)
 {
 	if (connection->closed || connection->finishing)
 		return;
-	if (connection->corked_link)
-		flush_corked(connection);
+	connection_flush(connection);
 	if (connection->closed)
 		return;
 	connection->finishing = true;

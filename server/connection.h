@@ -175,6 +175,9 @@ void connection_write_later(struct connection *connection, const struct iovec *p
 // The same as connection_write(), but what has to wait is copied: for what many connections are given.
 void connection_write_copy(struct connection *connection, const struct iovec *parts, int count);
 
+// Writes what the connection was given for later now, as far as possible. It may be closed then.
+void connection_flush(struct connection *connection);
+
 // Writes what the connections were given for later. To be called before the loop sleeps.
 void connection_pool_flush(struct connection_pool *pool);
 

@@ -65,6 +65,13 @@ void http_form_clear(struct http_form *form)
 	}
 }
 
+size_t http_form_memory(const struct http_form *form)
+{
+	return form->text_size + form->key_size * sizeof(*form->keys) +
+	       form->value_size * sizeof(*form->values) +
+	       form->bucket_size * sizeof(*form->buckets);
+}
+
 // Makes room for EXTRA octets more of text.
 static int reserve(struct http_form *form, size_t extra)
 {
@@ -463,20 +470,6 @@ bool http_form_next_value(
 
 	cursor->value = next->next;
 	*value = text_at(form, next->text, next->length);
-	return true;
-}
-
-bool http_form_get(const struct http_form *form, const char *key, size_t key_length,
-        struct http_form_text *value)
-{
-	uint32_t found = find_key(form, key, key_length, hash_key(form, key, key_length));
-
-	if (!found || !form->keys[found - 1].last)
-		return false;
-
-	const struct http_form_value *last = &form->values[form->keys[found - 1].last - 1];
-
-	*value = text_at(form, last->text, last->length);
 	return true;
 }
 

@@ -72,6 +72,9 @@ void http_form_fini(struct http_form *form);
 // Empties the form for its next use and keeps its memory, up to about 64 KiB of text.
 void http_form_clear(struct http_form *form);
 
+// Octets of the memory that it keeps.
+size_t http_form_memory(const struct http_form *form);
+
 // Adds the fields of urlencoded text (a query without '?', or a body), as QueryDict does: fields are
 // separated by '&' only, blank values are kept, '+' is a space, a bad escape stays as it is, what
 // is not in CHARSET becomes U+FFFD; raw octets that are not in CHARSET make all raw octets be taken for
@@ -116,8 +119,4 @@ struct http_form_cursor {
 bool http_form_next_key(
         const struct http_form *form, struct http_form_cursor *cursor, struct http_form_text *key);
 bool http_form_next_value(const struct http_form *form, struct http_form_cursor *cursor,
-        struct http_form_text *value);
-
-// The last value of KEY, as QueryDict[key]; false if there is none.
-bool http_form_get(const struct http_form *form, const char *key, size_t key_length,
         struct http_form_text *value);

@@ -82,24 +82,15 @@ void http_transfer_free(struct http_transfer *transfer)
 	free(transfer);
 }
 
-// Whether there is still no room for what was refused. That is tried on each turn of the loop, for as many clients as
-// have slow consumers, and each try would copy a piece into the layer first. Since only we send there, no room that came
-// after the refusal is missed.
-static bool is_refused_still(const struct http_transfer *transfer)
-{
-	struct forebay_channel_stat stat;
-
-	return transfer->refused &&
-	       forebay_stat_channel(transfer->server->layer, transfer->channel, &stat) == 0 &&
-	       stat.pending >= stat.capacity;
-}
-
 static int send_message(struct http_transfer *transfer)
 {
 	struct http_server *server = transfer->server;
-	int result = forebay_send(server->layer, transfer->channel, server->message, 0);
+	// What was refused is tried on each turn of the loop, for as many clients as have slow consumers.
+	int result = transfer->refused
+	                     ? forebay_send_again(server->layer, transfer->channel, server->message)
+	                     : forebay_send(server->layer, transfer->channel, server->message, 0);
 
-	transfer->refused = result == FOREBAY_FULL;
+	transfer->refused = result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY;
 	return result;
 }
 
@@ -120,8 +111,7 @@ static int send_piece(struct http_transfer *transfer, const char *data, size_t l
 
 int http_transfer_send(struct http_transfer *transfer, const char *data, size_t length, bool last)
 {
-	int result = is_refused_still(transfer) ? FOREBAY_FULL
-	                                        : send_piece(transfer, data, length, last);
+	int result = send_piece(transfer, data, length, last);
 
 	if (result == FOREBAY_NO_MEMORY)
 		result = FOREBAY_FULL; // others will free some: no reason to fail an upload
@@ -148,8 +138,6 @@ static void tell_closed(struct http_transfer *transfer)
 	struct forebay_message *message = transfer->server->message;
 	int result;
 
-	if (is_refused_still(transfer))
-		return;
 	forebay_message_reset(message);
 	forebay_put_boolean(message, "closed", true);
 	result = send_message(transfer);

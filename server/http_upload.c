@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEMORY_KEPT 131072 // octets
+
 // A text, as an offset in upload->text, which moves when it grows.
 struct text {
 	size_t offset, length;
@@ -148,6 +150,18 @@ void http_upload_fini(struct http_upload *upload)
 	upload->files = NULL;
 	upload->text = NULL;
 	upload->file_count = upload->file_size = upload->text_length = upload->text_size = 0;
+}
+
+void http_upload_trim(struct http_upload *upload)
+{
+	size_t memory = http_form_memory(&upload->post) + upload->text_size +
+	                upload->file_size * sizeof(*upload->files);
+	uint32_t max_fields = upload->post.max_fields, max_text = upload->post.max_text;
+
+	if (memory <= MEMORY_KEPT)
+		return;
+	http_upload_fini(upload);
+	http_upload_init(upload, max_fields, max_text);
 }
 
 int http_upload_begin(struct http_upload *upload, const char *content_type, size_t length,

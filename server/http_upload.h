@@ -35,6 +35,9 @@ void http_upload_init(struct http_upload *upload, uint32_t max_fields, uint32_t 
 // Frees all memory; accepts a zeroed object and a second call.
 void http_upload_fini(struct http_upload *upload);
 
+// Gives the memory back if it is much; what was gathered may be lost. To be called now and then, between two bodies.
+void http_upload_trim(struct http_upload *upload);
+
 // Prepares for the next body; memory is kept. Returns 0, or 400.
 int http_upload_begin(struct http_upload *upload, const char *content_type, size_t length,
         enum http_form_charset charset, uint32_t max_parts);

@@ -79,7 +79,10 @@ static int send_part(struct websocket_content *content, const char *data, size_t
 	if (!last)
 		forebay_put_boolean(message, "more_content", true);
 	forebay_set_content(message, data, size, content->binary ? FOREBAY_BINARY : FOREBAY_TEXT);
-	result = forebay_send(content->server->layer, content->channel, message, 0);
+	result = content->refused
+	                 ? forebay_send_again(content->server->layer, content->channel, message)
+	                 : forebay_send(content->server->layer, content->channel, message, 0);
+	content->refused = result == FOREBAY_FULL || result == FOREBAY_NO_MEMORY;
 	// Others will free some: no reason to fail.
 	return result == FOREBAY_NO_MEMORY ? FOREBAY_FULL : result;
 }

@@ -23,6 +23,7 @@ struct websocket_content {
 	uint64_t left; // the tick at which it was left
 	bool binary;
 	bool announced; // the caller's: websocket.receive was sent
+	bool refused;   // the next part was: there was no room
 	bool complete;  // all was sent
 	char channel[FOREBAY_NAME_SIZE];
 };

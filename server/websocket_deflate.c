@@ -10,9 +10,10 @@
 
 #include "server/websocket_gate.h"
 
-#define LEVEL      1 // the fastest: on small messages the others gain next to nothing
-#define MEM_LEVEL  8
-#define BUFFER_MIN 4096
+#define LEVEL       1 // the fastest: on small messages the others gain next to nothing
+#define MEM_LEVEL   8
+#define BUFFER_MIN  4096
+#define BUFFER_KEPT 65536
 
 // What every compressed message ends with, and which isn't sent (RFC 7692, 7.2.1).
 static const unsigned char tail[4] = {0x00, 0x00, 0xff, 0xff};
@@ -26,6 +27,15 @@ void websocket_deflate_fini(struct websocket_deflate *deflate)
 			deflateEnd(&deflate->out[bits]);
 	free(deflate->buffer);
 	*deflate = (struct websocket_deflate){.buffer = NULL};
+}
+
+void websocket_deflate_trim(struct websocket_deflate *deflate)
+{
+	if (deflate->size <= BUFFER_KEPT)
+		return;
+	free(deflate->buffer);
+	deflate->buffer = NULL;
+	deflate->size = 0;
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -31,6 +31,9 @@ struct websocket_deflate {
 // Frees all memory. Accepts a zeroed object and a second call.
 void websocket_deflate_fini(struct websocket_deflate *deflate);
 
+// Gives back the memory of a large result. To be called now and then, when no result is in use.
+void websocket_deflate_trim(struct websocket_deflate *deflate);
+
 // Looks for an offer of permessage-deflate that can be accepted. Returns the window bits of what is sent to that
 // client, 9 to 15, and writes the whole header field line that says so to ANSWER; or 0.
 int websocket_deflate_negotiate(

@@ -106,6 +106,8 @@ static int announce(struct websocket_session *session, const char *data, size_t 
 {
 	struct websocket_server *server = session->server;
 	struct forebay_message *message = server->message;
+	const char *channel =
+	        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE;
 	bool binary = session->gate.binary;
 	int result;
 
@@ -119,9 +121,8 @@ static int announce(struct websocket_session *session, const char *data, size_t 
 	} else {
 		forebay_set_content(message, data, length, binary ? FOREBAY_BINARY : FOREBAY_TEXT);
 	}
-	result = forebay_send(server->layer,
-	        session->receive_channel ? session->receive_channel : WEBSOCKET_RECEIVE, message,
-	        0);
+	result = session->blocked_since ? forebay_send_again(server->layer, channel, message)
+	                                : forebay_send(server->layer, channel, message, 0);
 	session->order += result == 0;
 	return result;
 }
@@ -374,6 +375,7 @@ bool websocket_input_unblock(struct websocket_session *session)
 
 	deliver(session, session->message ? session->message : "", session->message_length);
 	if (session->failure) {
+		websocket_input_drop(session); // not for want of room
 		websocket_session_fail(session, session->failure, session->why);
 		return true;
 	}

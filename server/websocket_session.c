@@ -276,6 +276,19 @@ static void on_backlog(struct connection *connection)
 	websocket_session_arm(session);
 }
 
+// Whether LENGTH octets more may be copied. What is only written at the end of this turn of the loop counts like what the
+// client doesn't take, until it is known whether it does.
+static bool has_room_for_copy(struct websocket_session *session, size_t length)
+{
+	struct connection *connection = &session->connection;
+
+	if (connection->output && session->copied + length > WEBSOCKET_SESSION_COPIED)
+		connection_flush(connection);
+	if (!connection->output)
+		session->copied = 0;
+	return !connection->closed && session->copied + length <= WEBSOCKET_SESSION_COPIED;
+}
+
 bool websocket_session_broadcast(
         struct websocket_session *session, struct websocket_message *message)
 {
@@ -287,13 +300,13 @@ bool websocket_session_broadcast(
 	if (message->has_content) {
 		if (session->in_parts || message->more || message->continues)
 			return false;
-		if (connection->output && session->copied + length > WEBSOCKET_SESSION_COPIED)
+		if (!has_room_for_copy(session, length))
 			return false;
 		connection_write_copy(connection, message->parts, message->count);
-		if (connection_backlogged(connection)) {
+		if (connection->output)
 			session->copied += (uint32_t)length;
+		if (connection_backlogged(connection))
 			on_backlog(connection);
-		}
 		session->active = websocket_session_now(session);
 		metrics_count(session->server->metrics, METRICS_WEBSOCKET_SENT);
 	}

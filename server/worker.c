@@ -405,6 +405,9 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 	if (++worker->ticks % SECOND)
 		return;
 	lws_loop_tick(&worker->websocket.loop);
+	// What one large message or form has needed isn't kept for good.
+	websocket_deflate_trim(&worker->websocket.deflate);
+	http_upload_trim(&worker->http.upload);
 	log_tick(false);
 	access_log_flush();
 	metrics_add(&worker->metrics, METRICS_ACCESS_LOG_DROPPED, (double)access_log_report());

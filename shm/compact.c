@@ -36,6 +36,15 @@ static shm_atomic64 *own_of(const struct change *change, uint32_t cell)
 	return &change->table->segment->cell_owns[cell];
 }
 
+// Gives a cell, if it is HELD by us, the own word OWN. By CAS: a damaged tree may lead to one cell in several ways, and
+// once it is free it may be another's.
+static void give(struct change *change, uint32_t cell, uint64_t own)
+{
+	uint64_t held = SHM_OWN_HELD(change->table->self->uid);
+
+	(void)cas_acq_rel(own_of(change, cell), &held, own);
+}
+
 // Gives all below WORD that is HELD by us the own word OWN. What isn't, and all below it, is shared.
 static void settle(struct change *change, uint64_t word, unsigned shift, uint64_t own)
 {
@@ -51,18 +60,11 @@ static void settle(struct change *change, uint64_t word, unsigned shift, uint64_
 		for (int i = 0; shift < 64 && i < SHM_CELL_WORDS; i++)
 			settle(change, load_acquire(&change->table->segment->cells[cell].word[i]),
 			        shift + SHM_CELL_BITS, own);
-	else if (shm_member_second(change->table->segment, cell, &second) &&
-	         load_relaxed(own_of(change, second)) == held)
-		store_release(own_of(change, second), own);
-	// Last: once it is free it may be another's.
-	store_release(own_of(change, cell), own);
-}
-
-static void put_back_cell(struct change *change, uint32_t cell)
-{
-	uint64_t held = SHM_OWN_HELD(change->table->self->uid);
-
-	(void)cas_acq_rel(own_of(change, cell), &held, SHM_OWN_USED(change->group));
+	else if (shm_member_second(change->table->segment, cell, &second))
+		give(change, second, own);
+	// Last: what is below has to be found. In a circle this is done first at the greatest depth, and then all ways back
+	// find it done: a damaged tree costs no more steps than cells times levels.
+	give(change, cell, own);
 }
 
 // The change is given up: all below WORD that is HELD by us is the group's again. Whoever made us give up may have
@@ -74,10 +76,10 @@ static void put_back(struct change *change, uint64_t word, unsigned shift, uint3
 	if ((SHM_WORD_TAG(word) != SHM_TAG_NODE && SHM_WORD_TAG(word) != SHM_TAG_PLAIN) ||
 	        !shm_cell_exists(change->table->segment, cell))
 		return;
-	put_back_cell(change, cell);
+	give(change, cell, SHM_OWN_USED(change->group));
 	if (SHM_WORD_TAG(word) == SHM_TAG_PLAIN) {
 		if (shm_member_second(change->table->segment, cell, &second))
-			put_back_cell(change, second);
+			give(change, second, SHM_OWN_USED(change->group));
 		return;
 	}
 	if (shift >= 64 || *left == 0)
@@ -122,7 +124,7 @@ static void empty_stock(struct change *change)
 {
 	for (unsigned level = 0; level < LEVELS; level++)
 		if (change->in_stock & 1u << level)
-			store_release(own_of(change, change->stock[level]), SHM_FREE);
+			give(change, change->stock[level], SHM_FREE);
 }
 
 static bool take_cell(struct change *change, unsigned shift, bool stock, uint32_t *cell)

@@ -452,6 +452,46 @@ TEST(a_large_message_is_refused_by_a_full_channel_before_it_is_copied)
 	discard(layer);
 }
 
+static int send_again(struct forebay *layer, const char *channel)
+{
+	struct forebay_message *message = forebay_message_new(layer);
+	int result;
+
+	forebay_put_text(message, "it", "is small");
+	result = forebay_send_again(layer, channel, message);
+	forebay_message_free(message);
+	return result;
+}
+
+TEST(who_tries_again_until_there_is_room_was_refused_once)
+{
+	struct forebay *layer = attach_still(&(struct forebay_options){.capacity = 2});
+	struct forebay_channel_stat stat;
+	char name[FOREBAY_NAME_SIZE];
+
+	EXPECT_INT(forebay_stream_open(layer, "stream", name), 0);
+	for (int channel = 0; channel < 2; channel++) {
+		const char *at = channel ? name : "plain";
+
+		for (int i = 0; i < 2; i++)
+			EXPECT_INT(send_octets(layer, at, 10), 0);
+		EXPECT_INT(send_octets(layer, at, 10), FOREBAY_FULL);
+		for (int i = 0; i < 10; i++)
+			EXPECT_INT(send_again(layer, at), FOREBAY_FULL);
+		EXPECT_INT(counter(layer, FOREBAY_COUNT_FULL), channel + 1);
+		EXPECT_INT(forebay_stat_channel(layer, at, &stat), 0);
+		EXPECT_INT(stat.full, 1);
+		EXPECT_INT(forebay_listen(layer, at), 0);
+		EXPECT_INT(drain(layer), 2);
+		EXPECT_INT(send_again(layer, at), 0);
+		EXPECT_INT(drain(layer), 1);
+	}
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_SENT), 6);
+	EXPECT_INT(forebay_stream_close(layer, name), 0);
+	EXPECT_INT(send_again(layer, name), FOREBAY_GONE);
+	discard_still(layer);
+}
+
 TEST(when_all_process_slots_are_taken_the_next_is_told_so_until_one_leaves)
 {
 	struct forebay *first = attach_small(), *layers[SHM_PROCESSES], *one_more;

@@ -95,7 +95,9 @@ TEST(what_finds_no_room_is_owed_until_it_does)
 		EXPECT_INT(announce(layer, names[i]), 0);
 	EXPECT_INT(farewell(layer, names[0]), 0);
 	EXPECT_INT(farewell(layer, names[1]), 0);
-	EXPECT_INT(farewell(layer, names[2]), FOREBAY_FULL);
+	for (int i = 0; i < 10; i++)
+		EXPECT_INT(farewell(layer, names[2]), FOREBAY_FULL);
+	EXPECT_INT(counter(layer, FOREBAY_COUNT_FULL), 1);
 	EXPECT_INT(send_number(layer, names[2], 1), FOREBAY_GONE);
 	// Its endpoint isn't opened anew meanwhile: the free ones are taken in turn, the last freed first.
 	EXPECT_INT(forebay_reply_open(layer, "websocket.send", 0, layer, other), 0);

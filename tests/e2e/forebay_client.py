@@ -242,6 +242,14 @@ class Layer:
             self._handle, prefix.encode(), window, None, name))
         return name.value.decode()
 
+    def stream_open(self, prefix):
+        name = ctypes.create_string_buffer(NAME_SIZE)
+        self._expect_ok(library().forebay_stream_open(self._handle, prefix.encode(), name))
+        return name.value.decode()
+
+    def stream_close(self, name):
+        self._expect_ok(library().forebay_stream_close(self._handle, name.encode()))
+
     def reply_close(self, name):
         self._expect_ok(library().forebay_reply_close(self._handle, name.encode()))
 

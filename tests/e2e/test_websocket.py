@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import resource
@@ -13,7 +14,7 @@ import zlib
 import pytest
 
 from certificates import Certificate
-from conftest import DEMO, SANITIZED, TIMEOUT, Server, shared
+from conftest import DEMO, SANITIZED, TIMEOUT, Server, frozen, shared
 from forebay_client import Outcome
 from tls_client import TlsClient, client_context
 from websocket_raw import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket, close_frame,
@@ -638,6 +639,31 @@ def test_a_member_that_does_not_read_is_skipped_and_the_others_are_not(make_site
         assert seen == sorted(set(seen)) and len(seen) < 60, seen
 
 
+def test_what_a_member_gets_in_one_turn_is_bounded_too(make_site):
+    """Behind an answer, all of a turn is written together: what the socket takes of it is only known then."""
+    site = make_site()
+    content = "x" * 60000
+    with WebSocket(site.server.socket_path, TIMEOUT) as client:  # which takes some 200 KB
+        name = site.open(client)
+        group(site, "add", "room", name)
+        with frozen(*site.server.workers):
+            site.send(name, "answer")
+            for _ in range(30):
+                group(site, "send", "room", "-", input=f'{{"content": "{content}"}}'.encode())
+            site.send(name, "end")
+        # Two turns of the loop later it is all written or dropped.
+        with site.client() as other:
+            site.open(other)
+            other.send(frame(PING, "turn"))
+            assert other.read_frame().payload == b"turn"
+        assert client.message() == "answer"
+        count = 0
+        while (message := client.message()) != "end":
+            assert message == content
+            count += 1
+        assert count == (1 << 20) // (len(content) + 4)
+
+
 # --- Room ----------------------------------------------------------------------------------------
 
 def test_no_room_stops_the_reading_and_nothing_is_lost(make_site):
@@ -664,12 +690,60 @@ def test_no_room_for_too_long_is_1013(make_site):
     site.server.wait_for_log("was dropped: no room")
 
 
+@pytest.fixture
+def site_with_room_for_one(make_site):
+    site = make_site("--capacity", "websocket.receive=1", "--capacity", "mine*=1",
+                     "--websocket-full-timeout", "1h", "--expiry", "1h")
+    site.layer.ignore("websocket.receive")
+    return site
+
+
 def wait_for_blocked(site, count):
     """Until so many messages had to wait for room."""
     blocked = rf"(?m)^ *{count} +forebay_websocket_messages_blocked_total"
     site.server.wait_for(
         lambda: re.search(blocked, site.server.forebay("stat", "--layer", "test").stdout.decode()),
         "a message that waits")
+
+
+def test_a_message_that_waits_is_refused_once(site_with_room_for_one):
+    site = site_with_room_for_one
+
+    def refused():
+        stat = site.server.forebay("stat", "--json", "--layer", "test").stdout
+        return json.loads(stat)["counters"]["full"]
+
+    with site.client() as client, site.client() as other:
+        site.open(client)
+        site.open(other)
+        client.send(frame(TEXT, "fits") + frame(TEXT, "waits"))
+        wait_for_blocked(site, 1)
+        for _ in range(20):  # turns of the loop, in each of which it is tried again
+            other.send(frame(PING, "turn"))
+            assert other.read_frame().payload == b"turn"
+        assert refused() == 1
+        site.layer.listen("websocket.receive")
+        assert [site.event("receive")["content"] for _ in range(2)] == ["fits", "waits"]
+        assert refused() == 1
+
+
+def test_why_a_message_that_waited_is_dropped(site_with_room_for_one):
+    """The channel that the consumer has chosen ends: that isn't for want of room."""
+    site = site_with_room_for_one
+    own = site.server.layer()
+    with site.client() as client:
+        name = site.open(client)
+        stream = own.stream_open("mine")
+        site.send(name, "moved", receive_channel=stream)
+        assert client.message() == "moved"
+        client.send(frame(TEXT, "fits") + frame(TEXT, "waits"))
+        wait_for_blocked(site, 1)
+        own.stream_close(stream)
+        assert client.closed_with() == 1011
+    message = site.event("disconnect")
+    assert (message["reply_channel"], message["code"]) == (name, 1011)
+    site.server.wait_for_log("WebSocket closed with 1011 to 127.0.0.1: the receiver is gone")
+    assert "no room" not in site.server.log
 
 
 def test_a_client_that_breaks_off_while_there_is_no_room_for_its_message(make_site):
@@ -1025,6 +1099,24 @@ def test_bad_compression(deflating_site, octets, code):
         client.send_quietly(octets)
         assert client.closed_with() == code
         assert deflating_site.event("disconnect")["code"] == code
+
+
+def resident(pid):
+    """Octets of the process's own memory."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status.read())[1]) << 10
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps what is freed")
+def test_what_a_large_compressed_message_needed_is_not_kept(make_site):
+    site = make_site("--websocket-deflate", "--websocket-max-message", "32M")
+    worker, = site.server.workers
+    with site.client() as client:
+        site.open(client, b"Sec-WebSocket-Extensions: permessage-deflate")
+        before = resident(worker)
+        client.send(frame(BINARY, deflated(b"\0" * (33 << 20)), rsv=4))
+        assert client.closed_with() == 1009
+    site.server.wait_for(lambda: resident(worker) < before + (8 << 20), "the memory")
 
 
 def test_no_room_for_a_compressed_message(make_site):

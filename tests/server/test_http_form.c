@@ -108,13 +108,15 @@ TEST(a_long_raw_text_of_one_octet_characters_fits)
 {
 	static char text[100000];
 	struct http_form form;
-	struct http_form_text value;
+	struct http_form_cursor cursor = {0};
+	struct http_form_text key, value;
 
 	memset(text, 0xFF, sizeof(text));
 	text[0] = 'a', text[1] = '=';
 	http_form_init(&form, 0, 0);
 	EXPECT_INT(http_form_parse(&form, text, sizeof(text), HTTP_FORM_UTF_8), 0);
-	EXPECT(http_form_get(&form, "a", 1, &value));
+	EXPECT(http_form_next_key(&form, &cursor, &key));
+	EXPECT(http_form_next_value(&form, &cursor, &value));
 	EXPECT_INT(value.length, 2 * (sizeof(text) - 2));
 	http_form_fini(&form);
 }
@@ -179,20 +181,6 @@ TEST(a_value_may_arrive_in_pieces)
 	EXPECT_INT(http_form_open(&form, "b", 1), 0);
 	EXPECT_INT(http_form_close(&form, HTTP_FORM_UTF_8), 0);
 	EXPECT_STRING(flat(&form), "a=x\xc3\xa9" FFFD ",\xc3\xa9;b=");
-	http_form_fini(&form);
-}
-
-TEST(the_last_value_of_a_key_is_found)
-{
-	struct http_form form;
-	struct http_form_text value;
-
-	http_form_init(&form, 0, 0);
-	EXPECT(!http_form_get(&form, "a", 1, &value));
-	http_form_parse(&form, "a=1&a=2&b=3", 11, HTTP_FORM_UTF_8);
-	EXPECT(http_form_get(&form, "a", 1, &value));
-	EXPECT(value.length == 1 && *value.data == '2');
-	EXPECT(!http_form_get(&form, "c", 1, &value));
 	http_form_fini(&form);
 }
 

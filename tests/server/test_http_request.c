@@ -227,6 +227,35 @@ TEST(a_multipart_form_becomes_post_and_files)
 	http_upload_fini(&upload);
 }
 
+TEST(the_memory_of_a_large_upload_is_given_back)
+{
+	static char text[300000];
+	static const char start[] = "--x\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\n";
+	const char *type = "multipart/form-data; boundary=x";
+	struct http_upload upload;
+
+	memset(text, 'v', sizeof(text));
+	http_upload_init(&upload, 10, sizeof(text) + 1);
+	for (int round = 0; round < 2; round++) {
+		EXPECT_INT(http_upload_begin(&upload, type, strlen(type), HTTP_FORM_UTF_8, 10), 0);
+		EXPECT_INT(http_upload_feed(&upload, start, sizeof(start) - 1), 0);
+		EXPECT_INT(http_upload_feed(&upload, text, sizeof(text)), 0);
+		EXPECT_INT(http_upload_feed(&upload, "\r\n--x--\r\n", 11), 0);
+		EXPECT_INT(http_upload_finish(&upload), 0);
+		EXPECT(http_form_memory(&upload.post) >= sizeof(text));
+		http_upload_trim(&upload); // it keeps the limits
+		EXPECT_INT(http_form_memory(&upload.post), 0);
+	}
+	// What is little stays.
+	EXPECT_INT(http_upload_begin(&upload, type, strlen(type), HTTP_FORM_UTF_8, 10), 0);
+	EXPECT_INT(http_upload_feed(&upload, start, sizeof(start) - 1), 0);
+	EXPECT_INT(http_upload_feed(&upload, "v\r\n--x--\r\n", 12), 0);
+	EXPECT_INT(http_upload_finish(&upload), 0);
+	http_upload_trim(&upload);
+	EXPECT(http_form_memory(&upload.post) > 0);
+	http_upload_fini(&upload);
+}
+
 TEST(too_many_fields_are_413)
 {
 	EXPECT_INT(fill("GET /?a&a&a&a&a&a&a&a&a&a HTTP/1.1\r\nHost: h\r\n\r\n", NULL), 0);
