@@ -389,6 +389,15 @@ static void parse(int argc, char **argv, const char **only)
 	}
 }
 
+static bool is_any(const char *only)
+{
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+		for (uint32_t k = 0; k < *tables[i].count; k++)
+			if (strstr(tables[i].table[k].name, only))
+				return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	const char *only = "";
@@ -396,6 +405,10 @@ int main(int argc, char **argv)
 
 	seed = (uint64_t)time(NULL);
 	parse(argc, argv, &only);
+	if (!is_any(only)) {
+		fprintf(stderr, "torture_step: no operation's name contains \"%s\"\n", only);
+		return 2;
+	}
 	avoid_string_instructions(argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!can_trace()) {
