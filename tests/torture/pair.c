@@ -51,15 +51,12 @@ static uint32_t choose_instruction(const struct tracer_path *path)
 	return instruction - (instruction > 0 ? roll(2) : 0);
 }
 
-static void choose(struct pair *pair, const struct pair_choice *choices, uint32_t count,
-        const char *only, uint64_t seed)
+static void choose(
+        struct pair *pair, const struct pair_choice *choices, uint32_t count, uint64_t seed)
 {
 	dice = seed;
-	do {
-		for (int i = 0; i < VICTIMS; i++)
-			pair->party[i].choice = &choices[roll(count)];
-	} while (!strstr(pair->party[0].choice->operation->name, only) &&
-	         !strstr(pair->party[1].choice->operation->name, only));
+	for (int i = 0; i < VICTIMS; i++)
+		pair->party[i].choice = &choices[roll(count)];
 	for (int i = 0; i < VICTIMS; i++) {
 		pair->party[i].instruction = choose_instruction(&pair->party[i].choice->path);
 		pair->party[i].killed = roll(3) > 0;
@@ -172,12 +169,12 @@ static void try(struct world *world, struct pair *pair, uint64_t seed)
 }
 
 void pair_test(struct world *world, const struct pair_choice *choices, uint32_t count,
-        const char *only, uint64_t pairs, uint64_t seed, bool first_only)
+        uint64_t pairs, uint64_t seed, bool first_only)
 {
 	for (uint64_t i = 0; i < pairs && !(first_only && world->complaints > 0); i++) {
 		struct pair pair = {0};
 
-		choose(&pair, choices, count, only, seed + i);
+		choose(&pair, choices, count, seed + i);
 		alarm(HANG);
 		try(world, &pair, seed + i);
 	}

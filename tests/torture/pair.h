@@ -15,7 +15,7 @@ struct pair_choice {
 	struct tracer_path path;
 };
 
-// Tries PAIRS pairs of the COUNT choices, at random but for SEED, in each of which one operation's name contains ONLY.
-// Pair N of a seed is the first pair of seed + N. FIRST_ONLY: ends at the first complaint.
+// Tries PAIRS pairs of the COUNT choices, at random but for SEED. Pair N of a seed is the first pair of seed + N.
+// FIRST_ONLY: ends at the first complaint.
 void pair_test(struct world *world, const struct pair_choice *choices, uint32_t count,
-        const char *only, uint64_t pairs, uint64_t seed, bool first_only);
+        uint64_t pairs, uint64_t seed, bool first_only);
